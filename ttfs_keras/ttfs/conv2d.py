@@ -1,0 +1,64 @@
+"""Convolutional TTFS neurons."""
+
+import keras
+from keras import ops
+
+from ttfs_keras.ttfs.synapses import InputAffine, SpikingSynapses
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
+    """Convolution to neurons that spike at most once, exact twin of `Conv2D(..., activation="relu")`.
+
+        x = min(max(conv(x, w) + b, 0), X)        zero padding is silence
+
+    With `input_affine=True` the twin of `Conv2D` on inputs k x + c padded with zeros (a batch norm folded into this layer,
+    or an input range that does not start at 0): `W = k kernel` and the threshold offset becomes the map
+    `D = bias + conv(c broadcast over the image, kernel)`, exact for every padding, stride and dilation. `bias`, `kernel` and
+    c train, so that the map's border stays tied to its middle. Source: reference [1] of `SpikingSynapses`' equations with
+    the map in place of its nine border zones.
+
+    Shapes: lead times `(batch, height, width, channels)` to lead times `(batch, new height, new width, filters)`.
+
+    Args:
+        filters, kernel_size: as for `keras.layers.Conv2D`, whose other arguments but `activation` hold too.
+        input_affine: whether the inputs have a scale and an offset.
+        window, window_rule, parameterization, perturbation: as for `TTFSDense`.
+
+    Raises:
+        ValueError: an argument is outside its range, an activation is given, or data_format is not "channels_last".
+    """
+
+    def __init__(self, *args, input_affine=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.data_format != "channels_last":
+            raise ValueError(f"Expected data_format='channels_last'. Received: data_format={self.data_format!r}")
+        self.input_affine = InputAffine(dtype=self.dtype_policy, name="input_affine") if input_affine else None
+
+    def build(self, input_shape):
+        """Create the weights, the window and, if asked for, scale and offset of the inputs."""
+        super().build(input_shape)
+        if self.input_affine is not None:
+            self.input_affine.build(input_shape)
+
+    def trained_weights(self, input_shape):
+        """Return W and D before perturbation; D is a map `(1, height, width, filters)` with `input_affine`."""
+        if self.input_affine is None:
+            return self.kernel, self.bias
+        scale, offset = self.input_affine.scale, self.input_affine.offset
+        constant = ops.broadcast_to(offset, (1, *input_shape[1:]))
+        offsets = self.convolution_op(constant, self.kernel)
+        # Each group's filters, side by side on the last axis, see their own slice of the channels.
+        per_group = ops.reshape(scale, (self.groups, -1))
+        scales = ops.transpose(ops.repeat(per_group, self.filters // self.groups, axis=0))
+        return self.kernel * scales, offsets if self.bias is None else offsets + self.bias
+
+    def call(self, lead, training=False):
+        """Return the lead times of the spikes."""
+        weights, biases = self.effective_weights(ops.shape(lead))
+        potential = self.convolution_op(lead, weights)
+        return self.neuron(potential if biases is None else ops.add(potential, biases), training=training)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "input_affine": self.input_affine is not None}

@@ -1,0 +1,55 @@
+"""From pixels to spikes."""
+
+import keras
+from keras import ops
+
+from ttfs_keras.ttfs import perturbation as perturbations
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSEncoder(keras.layers.Layer):
+    """Encode values as spikes in the window [0, 1]: the larger, the earlier; the lowest one stays silent.
+
+        t = 1 - v,  lead time x = v = clip((value - p)/(q - p), 0, 1)
+
+    Shapes: values `(batch, ...)` to lead times of the same shape, in window time.
+
+    Args:
+        input_range: (p, q), the range of the values. Values outside it are clipped; `tk.metric_card` counts them.
+        perturbation: None, a `Perturbation` or a list of them.
+
+    Raises:
+        ValueError: p >= q.
+    """
+
+    window = 1.0
+
+    def __init__(self, input_range=(0.0, 1.0), perturbation=None, **kwargs):
+        super().__init__(**kwargs)
+        low, high = input_range
+        if not low < high:
+            raise ValueError(f"Expected input_range=(p, q) with p < q. Received: input_range={input_range}")
+        self.input_range = (float(low), float(high))
+        self.perturbations = perturbations.get(perturbation, self.name)
+
+    def build(self, input_shape):
+        """Create the perturbations' state."""
+        for item in self.perturbations:
+            item.build(input_shape)
+
+    def call(self, values):
+        """Return the lead times."""
+        low, high = self.input_range
+        lead = ops.clip((ops.cast(values, self.compute_dtype) - low) / (high - low), 0, 1)
+        for item in self.perturbations:
+            lead = item.perturb_spikes(lead, self.window)
+        return lead
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        config = {"input_range": self.input_range, "perturbation": perturbations.serialize(self.perturbations)}
+        return {**super().get_config(), **config}

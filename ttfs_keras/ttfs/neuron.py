@@ -1,0 +1,67 @@
+"""The TTFS neuron: fires at most once in its window, earlier for a higher potential."""
+
+import keras
+
+from ttfs_keras.ttfs import perturbation as perturbations
+from ttfs_keras.ttfs import windows
+from ttfs_keras.ttfs.gate import spike_gate
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSNeuron(keras.layers.Layer):
+    """Fire once on the summed synaptic input; the layer for places where branches of plain linear layers meet.
+
+        x = min(max(z, 0), X),  z = sum_j w_ij x_j + b_i        (see `spike_gate`)
+
+    Shapes: potentials `(batch, ..., neurons)` to lead times of the same shape, both in window time.
+
+    Args:
+        window: initial width X of the firing window, > 0. The present width is the non-trainable weight `window`.
+        window_rule: `GrowToMaximum` (default), `TrackQuantile` or `FixedWindow`.
+        perturbation: None, a `Perturbation` or a list of them, applied in their order to the emitted spikes.
+
+    Raises:
+        ValueError: window is not positive, or window_rule or perturbation is of another type.
+    """
+
+    def __init__(self, window=1.0, window_rule=None, perturbation=None, **kwargs):
+        super().__init__(**kwargs)
+        if not window > 0:
+            raise ValueError(f"Expected window > 0. Received: window={window}")
+        self.initial_window = float(window)
+        self.window_rule = windows.get(window_rule)
+        self.perturbations = perturbations.get(perturbation, self.name)
+
+    def build(self, input_shape):
+        """Create the window."""
+        self.window = self.add_weight(
+            name="window", shape=(), initializer=keras.initializers.Constant(self.initial_window), trainable=False,
+            aggregation="only_first_replica",
+        )  # fmt: skip
+        for item in self.perturbations:
+            item.build(input_shape)
+
+    def call(self, potential, training=False):
+        """Return the lead times."""
+        window = self.window_rule.update(self.window, potential) if training else self.window
+        window = keras.ops.cast(window, potential.dtype)
+        lead = spike_gate(potential, window)
+        for item in self.perturbations:
+            lead = item.perturb_spikes(lead, window)
+        return lead
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape."""
+        return input_shape
+
+    def neuron_config(self):
+        """Return the arguments that layers with synapses of their own share with this one."""
+        return {
+            "window": self.initial_window,
+            "window_rule": keras.saving.serialize_keras_object(self.window_rule),
+            "perturbation": perturbations.serialize(self.perturbations),
+        }
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), **self.neuron_config()}

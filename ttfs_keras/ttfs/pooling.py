@@ -1,0 +1,38 @@
+"""Max pooling of spikes: the earliest one wins."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSMaxPooling2D(keras.layers.MaxPooling2D):
+    """Pass on the earliest spike of each pool, the one with the largest lead time.
+
+    With `signed=True`, channels whose `sign` is -1 pass on the latest one (silence if any of the pool is silent):
+
+        sign(k) max(sign(k) x)        the max pooling of k x, k a batch norm's scale moved behind the pool
+
+    Shapes: lead times `(batch, height, width, channels)` to lead times `(batch, new height, new width, channels)`.
+
+    Args:
+        pool_size, strides, padding, data_format: as for `keras.layers.MaxPooling2D`.
+        signed: whether to have the non-trainable weight `sign`, `(channels,)`, 1 at first.
+    """
+
+    def __init__(self, *args, signed=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.signed = signed
+
+    def build(self, input_shape):
+        """Create the signs, if asked for."""
+        if self.signed:
+            self.sign = self.add_weight(name="sign", shape=input_shape[-1:], initializer="ones", trainable=False)
+
+    def call(self, lead):
+        """Return the lead times."""
+        if not self.signed:
+            return super().call(lead)
+        return super().call(lead * self.sign) * self.sign
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "signed": self.signed}

@@ -1,0 +1,136 @@
+"""Rules by which the width of a firing window follows the activations while a network trains."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+
+def gather_replicas(value):
+    """Stack a tensor over the replicas that train together, `(replicas, ...)`; one replica gives `(1, ...)`."""
+    context = tf.distribute.get_replica_context()
+    value = tf.expand_dims(value, 0)
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_gather(value, axis=0)
+
+
+class WindowRule:
+    """How a window moves during training; evaluation never calls it. Subclasses define `target`."""
+
+    def target(self, window, potential):
+        """Return the new width, a scalar in window time, for potentials `(batch, ..., neurons)`."""
+        raise NotImplementedError  # abstract
+
+    def update(self, window, potential):
+        """Assign and return the new width.
+
+        Args:
+            window: the scalar non-trainable weight that holds the width, in window time.
+            potential: `(batch, ..., neurons)` this batch's potentials, before the gate.
+        """
+        width = tf.stop_gradient(ops.cast(self.target(window, potential), window.dtype))
+        window.assign(width)
+        return width
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build a rule from `get_config`."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class FixedWindow(WindowRule):
+    """The window stays as it is: activations beyond it saturate, a clipped ReLU (width 6 is ReLU6)."""
+
+    def update(self, window, potential):
+        """Return the width unchanged."""
+        return ops.convert_to_tensor(window)
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class GrowToMaximum(WindowRule):
+    """The window grows, before the batch passes the gate, so that no activation of training ever overflows.
+
+        X <- max(X, (1 + margin) max z)        over the batch and all replicas; it never shrinks
+
+    Source: t_max(n) = t_min(n) + (1 + zeta) X_n of Stanojevic et al. (2024), zeta = margin. Because it grows before the
+    gate and not after the batch, training follows the ReLU network's from the first step.
+
+    Args:
+        margin: share of room above the largest activation seen, >= 0.
+
+    Raises:
+        ValueError: margin is negative.
+    """
+
+    def __init__(self, margin=0.5):
+        if not margin >= 0:
+            raise ValueError(f"A growing window needs a margin >= 0. Received: margin={margin}")
+        self.margin = margin
+
+    def target(self, window, potential):
+        """Return the larger of the present width and this batch's largest potential plus margin."""
+        largest = ops.max(gather_replicas(tf.reduce_max(potential)))
+        return ops.maximum(window, (1 + self.margin) * largest)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"margin": self.margin}
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TrackQuantile(WindowRule):
+    """The window follows a quantile of the positive potentials; what lies beyond saturates, and latency falls.
+
+        X <- X + momentum (Q_quantile(z | z > 0) - X)        Q averaged over replicas
+
+    Args:
+        quantile: in (0, 1].
+        momentum: in (0, 1], share of the way to this batch's quantile.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+
+    # A quantile of a sorted sample this large is known to better than the batch's own scatter.
+    SAMPLE = 65536
+
+    def __init__(self, quantile, momentum=0.01):
+        if not 0 < quantile <= 1 or not 0 < momentum <= 1:
+            raise ValueError(
+                f"Expected 0 < quantile <= 1 and 0 < momentum <= 1. Received: quantile={quantile}, momentum={momentum}"
+            )
+        self.quantile = quantile
+        self.momentum = momentum
+
+    def target(self, window, potential):
+        """Return the width moved towards this batch's quantile; it stays where no potential is positive."""
+        flat = tf.reshape(potential, [-1])
+        stride = 1 + tf.size(flat) // self.SAMPLE
+        ordered = tf.sort(flat[::stride])
+        silent = tf.searchsorted(ordered, tf.zeros([1], flat.dtype), side="right")[0]
+        size = tf.size(ordered)
+        rank = silent + tf.cast(tf.math.ceil(self.quantile * tf.cast(size - silent, tf.float32)), tf.int32) - 1
+        padded = tf.concat([ordered, tf.zeros([1], flat.dtype)], 0)
+        batch = tf.where(size > silent, padded[tf.maximum(rank, 0)], tf.cast(window, flat.dtype))
+        return window + self.momentum * (ops.mean(gather_replicas(batch)) - window)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"quantile": self.quantile, "momentum": self.momentum}
+
+
+def get(identifier):
+    """Return a window rule: an instance, a serialized one, or None for `GrowToMaximum()`."""
+    if identifier is None:
+        return GrowToMaximum()
+    rule = keras.saving.deserialize_keras_object(identifier) if isinstance(identifier, dict) else identifier
+    if not isinstance(rule, WindowRule):
+        raise ValueError(
+            f"window_rule: expected None, GrowToMaximum, TrackQuantile or FixedWindow. Received: {identifier}"
+        )
+    return rule
