@@ -1,5 +1,15 @@
-"""Exact spiking networks for TensorFlow and Keras 3."""
+"""Exact spiking networks for TensorFlow and Keras 3.
 
+Between TTFS layers a spike at time t inside its window [t_min, t_max] travels as its **lead time** `t_max - t`: 0 is no
+spike, the width of the window is a spike at t_min. A layer is then the ReLU layer's own product and costs what it costs;
+`spike_times` recovers absolute times, and `simulate` proves them by integrating the membranes spike by spike.
+"""
+
+import keras
+
+from ttfs_keras.conversion.convert import convert
+from ttfs_keras.conversion.legacy import load_legacy_h5
+from ttfs_keras.conversion.registry import register_converter
 from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, WeightsError
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
@@ -10,3 +20,30 @@ from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, Weig
 from ttfs_keras.ttfs.pooling import TTFSMaxPooling2D
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(f"ttfs_keras needs Keras on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}")
+
+__all__ = [
+    "ConfigurationError",
+    "ConversionError",
+    "DataError",
+    "FixedWindow",
+    "GrowToMaximum",
+    "NaiveAlpha1",
+    "SmartAlpha1",
+    "SpikeTimeJitter",
+    "TTFSConv2D",
+    "TTFSDense",
+    "TTFSEncoder",
+    "TTFSMaxPooling2D",
+    "TTFSNeuron",
+    "TTFSReadout",
+    "TimeQuantization",
+    "TrackQuantile",
+    "WeightQuantization",
+    "WeightsError",
+    "convert",
+    "load_legacy_h5",
+    "register_converter",
+]

@@ -12,11 +12,13 @@ class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
 
         x = min(max(conv(x, w) + b, 0), X)        zero padding is silence
 
-    With `input_affine=True` the twin of `Conv2D` on inputs k x + c padded with zeros (a batch norm folded into this layer,
-    or an input range that does not start at 0): `W = k kernel` and the threshold offset becomes the map
-    `D = bias + conv(c broadcast over the image, kernel)`, exact for every padding, stride and dilation. `bias`, `kernel` and
-    c train, so that the map's border stays tied to its middle. Source: reference [1] of `SpikingSynapses`' equations with
-    the map in place of its nine border zones.
+    With `input_affine=True` the twin of `Conv2D` on inputs k x + c padded with zeros, where k and c are a batch norm or an
+    input range: W = k kernel, and the threshold offset becomes the map
+
+        D = bias + conv(c broadcast over the image, kernel)
+
+    exact for every padding, stride and dilation (the nine border zones of the paper's public code hold for 3x3 kernels
+    at stride 1). `kernel`, `bias` and c train, so the border stays tied to the middle.
 
     Shapes: lead times `(batch, height, width, channels)` to lead times `(batch, new height, new width, filters)`.
 

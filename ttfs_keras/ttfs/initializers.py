@@ -34,7 +34,7 @@ class SmartAlpha1(_Alpha1Initializer):
         W_ij = w_ij/(1 - S_i),  S_i = sum_k w_ik
 
     A row whose sum leaves [-10, 0.99] is scaled back into it first, as positive homogeneity of ReLU allows and B_i > 0
-    demands. Source: Stanojevic et al. (2023), arXiv 2212.12522 (the interval), and Nature Communications 15:6793 (2024).
+    demands. Source: Stanojevic et al., Nature Communications 15:6793 (2024); the interval: arXiv 2212.12522.
 
     Args:
         initializer: draws w.

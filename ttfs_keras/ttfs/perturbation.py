@@ -117,7 +117,8 @@ class TimeQuantization(Perturbation):
 class WeightQuantization(Perturbation):
     """Synaptic weights and threshold offsets on 2**bits levels that contain 0.
 
-        step = (w_max - w_min)/(2**bits - 1),  W <- (clip(round(W/step) + z, 0, 2**bits - 1) - z) step,  z = round(-w_min/step)
+        step = (w_max - w_min)/(2**bits - 1),  z = round(-w_min/step)
+        W <- (clip(round(W/step) + z, 0, 2**bits - 1) - z) step
 
     Source of the zero point z: Jacob et al., arXiv 1712.05877.
 

@@ -7,8 +7,8 @@ from ttfs_keras.ttfs import perturbation as perturbations
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 
 
-class Synapses:
-    """Mixin before a Keras layer whose `kernel` and `bias` hold the synaptic weights W and threshold offsets D.
+class Synapses(keras.layers.Layer):
+    """Base beside a Keras layer whose `kernel` and `bias` hold the synaptic weights W and threshold offsets D.
 
     Adds the arguments `parameterization` ("b1" or "alpha1") and `perturbation` to the Keras layer's own, less
     `activation`. The attribute `perturbations` is the list whose `perturb_weights` applies.

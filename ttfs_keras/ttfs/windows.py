@@ -82,46 +82,57 @@ class GrowToMaximum(WindowRule):
         return {"margin": self.margin}
 
 
+def positive_quantile(potential, quantile):
+    """Return the quantile of the positive entries of a tensor of any shape; 0 if none is positive.
+
+    Args:
+        potential: in window time.
+        quantile: in (0, 1]; 1 is the maximum of the sample.
+    """
+    flat = tf.reshape(potential, [-1])
+    # A quantile of a sorted sample this large is known to better than a batch's own scatter.
+    ordered = tf.sort(flat[:: 1 + tf.size(flat) // 65536])
+    size = tf.size(ordered)
+    silent = tf.searchsorted(ordered, tf.zeros([1], flat.dtype), side="right")[0]
+    rank = silent + tf.cast(tf.math.ceil(quantile * tf.cast(size - silent, tf.float32)), tf.int32) - 1
+    padded = tf.concat([ordered, tf.zeros([1], flat.dtype)], 0)
+    return tf.where(size > silent, padded[tf.maximum(rank, 0)], tf.zeros([], flat.dtype))
+
+
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class TrackQuantile(WindowRule):
     """The window follows a quantile of the positive potentials; what lies beyond saturates, and latency falls.
 
-        X <- X + momentum (Q_quantile(z | z > 0) - X)        Q averaged over replicas
+        X <- X + momentum ((1 + margin) Q(z | z > 0) - X)        Q averaged over replicas
 
     Args:
         quantile: in (0, 1].
+        margin: share of room above the quantile, > -1.
         momentum: in (0, 1], share of the way to this batch's quantile.
 
     Raises:
         ValueError: an argument is outside its range.
     """
 
-    # A quantile of a sorted sample this large is known to better than the batch's own scatter.
-    SAMPLE = 65536
-
-    def __init__(self, quantile, momentum=0.01):
-        if not 0 < quantile <= 1 or not 0 < momentum <= 1:
+    def __init__(self, quantile, margin=0.0, momentum=0.01):
+        if not 0 < quantile <= 1 or not margin > -1 or not 0 < momentum <= 1:
             raise ValueError(
-                f"Expected 0 < quantile <= 1 and 0 < momentum <= 1. Received: quantile={quantile}, momentum={momentum}"
+                "Expected 0 < quantile <= 1, margin > -1 and 0 < momentum <= 1. "
+                f"Received: quantile={quantile}, margin={margin}, momentum={momentum}"
             )
         self.quantile = quantile
+        self.margin = margin
         self.momentum = momentum
 
     def target(self, window, potential):
         """Return the width moved towards this batch's quantile; it stays where no potential is positive."""
-        flat = tf.reshape(potential, [-1])
-        stride = 1 + tf.size(flat) // self.SAMPLE
-        ordered = tf.sort(flat[::stride])
-        silent = tf.searchsorted(ordered, tf.zeros([1], flat.dtype), side="right")[0]
-        size = tf.size(ordered)
-        rank = silent + tf.cast(tf.math.ceil(self.quantile * tf.cast(size - silent, tf.float32)), tf.int32) - 1
-        padded = tf.concat([ordered, tf.zeros([1], flat.dtype)], 0)
-        batch = tf.where(size > silent, padded[tf.maximum(rank, 0)], tf.cast(window, flat.dtype))
-        return window + self.momentum * (ops.mean(gather_replicas(batch)) - window)
+        batch = ops.mean(gather_replicas(positive_quantile(potential, self.quantile)))
+        width = ops.where(batch > 0, (1 + self.margin) * batch, window)
+        return window + self.momentum * (width - window)
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {"quantile": self.quantile, "momentum": self.momentum}
+        return {"quantile": self.quantile, "margin": self.margin, "momentum": self.momentum}
 
 
 def get(identifier):

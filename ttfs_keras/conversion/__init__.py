@@ -1,0 +1,1 @@
+"""From trained ReLU models to exact TTFS networks."""

@@ -1,0 +1,57 @@
+"""Window widths from the activations of the source model on calibration data."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ttfs_keras.errors import ConversionError
+from ttfs_keras.ttfs.windows import positive_quantile
+
+BATCH = 128
+
+
+def batches(model, data):
+    """Return a `tf.data.Dataset` of input batches from an array or a data set of inputs (or of tuples led by them).
+
+    Raises:
+        ConversionError: the data are empty, of another shape than the model's input, or not finite.
+    """
+    if isinstance(data, tf.data.Dataset):
+        return data.map(lambda *items: items[0])
+    data = np.asarray(data)
+    expected = model.inputs[0].shape
+    problems = []
+    if data.ndim != len(expected) or any(e not in (None, d) for e, d in zip(expected, data.shape, strict=True)):
+        problems.append(f"shape: expected {expected}. Received: {data.shape}")
+    elif not len(data):
+        problems.append("expected at least one sample. Received: none")
+    if not np.isfinite(data).all():
+        problems.append(f"expected finite values. Received: {np.sum(~np.isfinite(data))} that are not")
+    if problems:
+        raise ConversionError("calibration_data: " + "; ".join(problems))
+    return tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
+
+
+def activation_sizes(model, tensors, data, quantile=None):
+    """Return X_n of each tensor of the source: the largest activation over the data, or the mean batch's quantile.
+
+    Args:
+        model: source model.
+        tensors: its symbolic activations.
+        data: from `batches`.
+        quantile: in (0, 1], or None for the maximum.
+
+    Returns:
+        `(len(tensors),)` float64, in window time.
+    """
+    probe = keras.Model(model.inputs, tensors)
+
+    @tf.function(reduce_retracing=True)
+    def measure(batch):
+        found = tf.nest.flatten(probe(batch, training=False))
+        if quantile is None:
+            return [tf.reduce_max(activation) for activation in found]
+        return [positive_quantile(activation, quantile) for activation in found]
+
+    measured = np.array([[float(v) for v in measure(batch)] for batch in data], np.float64)
+    return measured.max(0) if quantile is None else measured.mean(0)

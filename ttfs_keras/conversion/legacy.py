@@ -1,0 +1,90 @@
+"""Weight files that Keras 2 wrote with `save_weights` or `save`."""
+
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from ttfs_keras.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class LegacyReport:
+    """What `load_legacy_h5` did.
+
+    Attributes:
+        matched: (layer of the model, layer of the file) pairs that were loaded.
+        missing: layers of the model that kept the weights they had (by name only).
+        unused: layers of the file that no layer of the model asked for (by name only).
+    """
+
+    matched: tuple
+    missing: tuple
+    unused: tuple
+
+    def __str__(self):
+        return f"{len(self.matched)} layers loaded, missing: {self.missing or 'none'}, unused: {self.unused or 'none'}"
+
+
+def load_legacy_h5(model, path):
+    """Load a Keras-2 `.h5` weight file, by layer name where names agree, else in order.
+
+    Nothing is loaded unless all of it fits.
+
+    Args:
+        model: built `keras.Model`.
+        path: file of `save_weights`, or of `save` (weights under the group `model_weights`).
+
+    Returns:
+        `LegacyReport`.
+
+    Raises:
+        WeightsError: the file is missing, truncated, holds NaN, or differs in number or shape of the weights.
+    """
+    stored = _read(path)
+    wanted = {layer.name: layer for layer in model.layers if layer.weights}
+    if set(wanted) & set(stored):
+        pairs = [(layer, name) for name, layer in wanted.items() if name in stored]
+    elif len(wanted) == len(stored):
+        pairs = list(zip(wanted.values(), stored, strict=True))
+    else:
+        raise WeightsError(
+            f"{path}: no layer name matches, and in order expected {len(wanted)} layers with weights. "
+            f"Received: {len(stored)} ({', '.join(stored)})"
+        )
+    problems = []
+    for layer, name in pairs:
+        expected = [tuple(v.shape) for v in layer.weights]
+        received = [array.shape for array in stored[name]]
+        if expected != received:
+            problems.append(f"{layer.name}: expected shapes {expected}. Received: {received} ({name})")
+        elif not all(np.isfinite(array).all() for array in stored[name]):
+            problems.append(f"{layer.name}: expected finite weights. Received: NaN or infinity ({name})")
+    if problems:
+        raise WeightsError(f"{path}:\n  " + "\n  ".join(problems))
+    for layer, name in pairs:
+        layer.set_weights(stored[name])
+    used = {name for _, name in pairs}
+    matched = tuple((layer.name, name) for layer, name in pairs)
+    loaded = {layer.name for layer, _ in pairs}
+    return LegacyReport(matched, tuple(n for n in wanted if n not in loaded), tuple(n for n in stored if n not in used))
+
+
+def _read(path):
+    """Return {layer name: list of arrays} of the layers with weights, in the file's order."""
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["model_weights"] if "model_weights" in file else file
+            if "layer_names" not in root.attrs:
+                raise WeightsError(
+                    f"{path}: expected a Keras-2 weight file with the attribute layer_names. Received: none"
+                )
+            layers = {_text(name): root[_text(name)] for name in root.attrs["layer_names"]}
+            arrays = {n: [g[_text(w)][()] for w in g.attrs["weight_names"]] for n, g in layers.items()}
+    except (OSError, KeyError) as error:
+        raise WeightsError(f"{path}: expected a readable Keras-2 weight file. Received: {error}") from error
+    return {name: list_ for name, list_ in arrays.items() if list_}
+
+
+def _text(name):
+    return name.decode() if isinstance(name, bytes) else name

@@ -1,0 +1,57 @@
+"""From a model name to an architecture and the settings it is trained with."""
+
+import keras
+
+from ttfs_keras.errors import ConfigurationError
+from ttfs_keras.models.fc2 import fc2
+from ttfs_keras.models.vgg16 import vgg16
+
+
+def parse(model_name):
+    """Return (family, batch_norm) of a name that contains FC2 or VGG, and BN where batch norm is wanted.
+
+    Raises:
+        ConfigurationError: the name contains neither.
+    """
+    family = next((known for known in ("FC2", "VGG") if known in model_name.upper()), None)
+    if family is None:
+        raise ConfigurationError(
+            f"model_name: expected a name that contains FC2, VGG or VGG_BN. Received: {model_name!r}"
+        )
+    return family, "BN" in model_name.upper()
+
+
+def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="float32"):
+    """Build the untrained ReLU model that a name stands for.
+
+    Args:
+        model_name: contains FC2 or VGG, and BN where batch norm is wanted.
+        image_shape: (height, width, channels).
+        classes: number of logits.
+        units, depth: neurons of a hidden layer and number of layers with weights, FC2 only.
+        dtype: "float32" or "float64".
+
+    Raises:
+        ConfigurationError: the name is of no known family.
+    """
+    family, batch_norm = parse(model_name)
+    if family == "FC2":
+        return fc2(image_shape, classes, units, depth, batch_norm, dtype)
+    return vgg16(image_shape, classes, batch_norm, dtype)
+
+
+def optimizer(model_name, learning_rate=None):
+    """Return the optimizer of the paper's public code for this family.
+
+    FC2 and VGG with batch norm: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9; its rate is not
+    published, 1e-2 is this package's choice.
+
+    Args:
+        model_name: see `parse`.
+        learning_rate: of the first step; None for the above.
+    """
+    family, batch_norm = parse(model_name)
+    if family == "VGG" and not batch_norm:
+        return keras.optimizers.SGD(learning_rate or 1e-2, momentum=0.9)
+    schedule = keras.optimizers.schedules.ExponentialDecay(learning_rate or 5e-4, decay_steps=5000, decay_rate=0.9)
+    return keras.optimizers.Adam(schedule)
