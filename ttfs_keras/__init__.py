@@ -1,7 +1,7 @@
 """Exact spiking networks for TensorFlow and Keras 3.
 
-Between TTFS layers a spike at time t inside its window [t_min, t_max] travels as its **lead time** `t_max - t`: 0 is no
-spike, the width of the window is a spike at t_min. A layer is then the ReLU layer's own product and costs what it costs;
+Between TTFS layers a spike at time t of a window [t_min, t_max] travels as its **lead time** `t_max - t`: 0 is no spike,
+the width of the window is a spike at t_min. A layer is then the ReLU layer's own product and costs what it costs;
 `spike_times` recovers absolute times, and `simulate` proves them by integrating the membranes spike by spike.
 """
 
@@ -20,6 +20,8 @@ from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, Weig
 from ttfs_keras.ttfs.pooling import TTFSMaxPooling2D
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
+
+__version__ = "0.1.0"
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(f"ttfs_keras needs Keras on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}")

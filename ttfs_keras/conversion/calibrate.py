@@ -46,12 +46,8 @@ def activation_sizes(model, tensors, data, quantile=None):
     """
     probe = keras.Model(model.inputs, tensors)
 
-    @tf.function(reduce_retracing=True)
-    def measure(batch):
-        found = tf.nest.flatten(probe(batch, training=False))
-        if quantile is None:
-            return [tf.reduce_max(activation) for activation in found]
-        return [positive_quantile(activation, quantile) for activation in found]
+    def measure(activation):
+        return tf.reduce_max(activation) if quantile is None else positive_quantile(activation, quantile)
 
-    measured = np.array([[float(v) for v in measure(batch)] for batch in data], np.float64)
+    measured = np.array([[float(measure(a)) for a in keras.tree.flatten(probe(batch))] for batch in data])
     return measured.max(0) if quantile is None else measured.mean(0)

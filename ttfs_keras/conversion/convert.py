@@ -43,11 +43,7 @@ def convert(model, calibration_data, input_range=(0.0, 1.0), margin=0.5, quantil
         raise ConversionError(f"model: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
     data = batches(model, calibration_data)
 
-    if quantile is not None:
-        rule = TrackQuantile(quantile, margin)
-    else:
-        rule = GrowToMaximum(margin) if margin >= 0 else FixedWindow()
-    network = Network(window_rule=rule, perturbation=perturbation)
+    network = Network(window_rule=_rule(margin, quantile), perturbation=perturbation)
     inputs, outputs = _walk(model, network, input_range)
 
     sizes = activation_sizes(model, [source for _, source in network.neurons], data, quantile)
@@ -55,6 +51,13 @@ def convert(model, calibration_data, input_range=(0.0, 1.0), margin=0.5, quantil
         # A layer that never fires has no scale of its own; any window will do.
         layer.window.assign((1 + margin) * size if size > 0 else 1.0)
     return keras.Model(inputs, outputs, name=f"{model.name}_ttfs")
+
+
+def _rule(margin, quantile):
+    """Return how windows move while the network is fine-tuned: as they were calibrated, if that can be."""
+    if quantile is not None:
+        return TrackQuantile(quantile, margin)
+    return GrowToMaximum(margin) if margin >= 0 else FixedWindow()
 
 
 def _walk(model, network, input_range):
@@ -98,4 +101,5 @@ def _walk(model, network, input_range):
         raise ConversionError("model: expected logits as output. Received: the output of a ReLU")
     if refused:
         raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
+    assert result is not None  # else an operation was refused
     return inputs, result.tensor

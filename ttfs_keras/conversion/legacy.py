@@ -27,9 +27,9 @@ class LegacyReport:
 
 
 def load_legacy_h5(model, path):
-    """Load a Keras-2 `.h5` weight file, by layer name where names agree, else in order.
+    """Load a Keras-2 `.h5` weight file: by name if every layer is named in it, else in order, else what names match.
 
-    Nothing is loaded unless all of it fits.
+    Nothing is loaded unless all that matched fits.
 
     Args:
         model: built `keras.Model`.
@@ -43,10 +43,11 @@ def load_legacy_h5(model, path):
     """
     stored = _read(path)
     wanted = {layer.name: layer for layer in model.layers if layer.weights}
-    if set(wanted) & set(stored):
-        pairs = [(layer, name) for name, layer in wanted.items() if name in stored]
-    elif len(wanted) == len(stored):
+    by_name = [(layer, name) for name, layer in wanted.items() if name in stored]
+    if len(by_name) < len(wanted) == len(stored):  # names as common as dense_1 may agree by chance
         pairs = list(zip(wanted.values(), stored, strict=True))
+    elif by_name:
+        pairs = by_name
     else:
         raise WeightsError(
             f"{path}: no layer name matches, and in order expected {len(wanted)} layers with weights. "
@@ -74,11 +75,9 @@ def _read(path):
     """Return {layer name: list of arrays} of the layers with weights, in the file's order."""
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             if "layer_names" not in root.attrs:
-                raise WeightsError(
-                    f"{path}: expected a Keras-2 weight file with the attribute layer_names. Received: none"
-                )
+                raise WeightsError(f"{path}: expected a Keras-2 weight file. Received: a file without layer_names")
             layers = {_text(name): root[_text(name)] for name in root.attrs["layer_names"]}
             arrays = {n: [g[_text(w)][()] for w in g.attrs["weight_names"]] for n, g in layers.items()}
     except (OSError, KeyError) as error:

@@ -40,13 +40,13 @@ class Network:
             _assign(neurons, *_folded(potential))
         else:
             # Zero padding is zero after scale and offset: near the border an offset is no longer a plain bias.
-            affine = layer.padding == "same" and bool(np.any(inputs.offset))
+            padded = layer.padding == "same" and bool(np.any(inputs.offset))
             neurons = TTFSConv2D(
                 layer.filters, layer.kernel_size, strides=layer.strides, padding=layer.padding,
-                dilation_rate=layer.dilation_rate, groups=layer.groups, input_affine=affine, **arguments,
+                dilation_rate=layer.dilation_rate, groups=layer.groups, input_affine=padded, **arguments,
             )  # fmt: skip
             tensor = neurons(inputs.tensor)
-            if affine:
+            if neurons.input_affine is not None:
                 _assign(neurons, potential.kernel, potential.bias)
                 neurons.input_affine.scale.assign(inputs.scale)
                 neurons.input_affine.offset.assign(inputs.offset)

@@ -1,13 +1,15 @@
 """Which rule maps which type of source operation."""
 
-_RULES = {}
+from collections.abc import Callable
+
+_RULES: dict[type, Callable] = {}
 
 
 def register_converter(*types):
     """Register a rule for source operations of exactly these types.
 
-    The rule is called as `rule(operation, value, network)` with the mapped input (`Spikes`, `Potential` or `Digital`) and
-    the `Network` under construction; it returns the mapped output, or raises `Refusal(reason, remedy)`.
+    The rule is called as `rule(operation, value, network)` with the mapped input (`Spikes`, `Potential` or `Digital`)
+    and the `Network` under construction; it returns the mapped output, or raises `Refusal(reason, remedy)`.
     """
 
     def register(rule):
@@ -23,7 +25,7 @@ def rule_of(operation):
     return _RULES.get(type(operation))
 
 
-class Refusal(Exception):  # noqa: N818 - not an error of its own: `ConversionError` lists them
+class Refusal(Exception):
     """A rule's word that it cannot map an operation exactly.
 
     Args:

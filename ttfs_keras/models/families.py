@@ -15,9 +15,7 @@ def parse(model_name):
     """
     family = next((known for known in ("FC2", "VGG") if known in model_name.upper()), None)
     if family is None:
-        raise ConfigurationError(
-            f"model_name: expected a name that contains FC2, VGG or VGG_BN. Received: {model_name!r}"
-        )
+        raise ConfigurationError(f"model_name: expected a name with FC2, VGG or VGG_BN in it. Received: {model_name!r}")
     return family, "BN" in model_name.upper()
 
 
@@ -28,7 +26,8 @@ def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="floa
         model_name: contains FC2 or VGG, and BN where batch norm is wanted.
         image_shape: (height, width, channels).
         classes: number of logits.
-        units, depth: neurons of a hidden layer and number of layers with weights, FC2 only.
+        units: neurons of a hidden layer, FC2 only.
+        depth: number of layers with weights, FC2 only.
         dtype: "float32" or "float64".
 
     Raises:
@@ -43,8 +42,8 @@ def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="floa
 def optimizer(model_name, learning_rate=None):
     """Return the optimizer of the paper's public code for this family.
 
-    FC2 and VGG with batch norm: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9; its rate is not
-    published, 1e-2 is this package's choice.
+    FC2 and VGG with batch norm: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9, at 1e-2, a
+    choice of this package.
 
     Args:
         model_name: see `parse`.

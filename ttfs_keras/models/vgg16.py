@@ -3,12 +3,9 @@
 import keras
 from keras import layers
 
-# Channels of 3x3 convolutions, "pool" for 2x2 max pooling, then the hidden dense layers.
-MNIST = ((64, 64, 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool"), (512, 512))
-CIFAR = (
-    (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool"),
-    (512,),
-)
+# Channels of 3x3 convolutions by block, with 2x2 max pooling behind each block, and the hidden dense layers.
+MNIST = ((64, 64, 128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), (512, 512)
+CIFAR = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), (512,)
 
 WEIGHT_DECAY = 5e-4  # of the public code's VGG without batch norm
 
@@ -24,7 +21,7 @@ def vgg16(image_shape, classes, batch_norm=False, dtype="float32"):
         batch_norm: whether batch norm follows each ReLU. Without it kernels are drawn by He's rule and decay by L2.
         dtype: of weights and activations.
     """
-    convolutions, hidden = MNIST if image_shape[-1] == 1 else CIFAR
+    blocks, hidden = MNIST if image_shape[-1] == 1 else CIFAR
     options = {"dtype": dtype, "activation": "relu"}
     if not batch_norm:
         options["kernel_initializer"] = "he_uniform"
@@ -34,15 +31,11 @@ def vgg16(image_shape, classes, batch_norm=False, dtype="float32"):
         return layers.BatchNormalization(name=name, dtype=dtype)(x) if batch_norm else x
 
     x = inputs = keras.Input(image_shape, dtype=dtype, name="image")
-    block, n = 1, 0
-    for width in convolutions:
-        if width == "pool":
-            x = layers.MaxPooling2D(name=f"pool_{block}", dtype=dtype)(x)
-            block, n = block + 1, 0
-        else:
-            n += 1
+    for block, widths in enumerate(blocks, 1):
+        for n, width in enumerate(widths, 1):
             x = layers.Conv2D(width, 3, padding="same", name=f"conv_{block}_{n}", **options)(x)
             x = norm(x, f"norm_{block}_{n}")
+        x = layers.MaxPooling2D(name=f"pool_{block}", dtype=dtype)(x)
     x = layers.Flatten(name="flatten", dtype=dtype)(x)
     for n, width in enumerate(hidden, 1):
         x = layers.Dense(width, name=f"dense_{n}", **options)(x)

@@ -12,8 +12,8 @@ class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
 
         x = min(max(conv(x, w) + b, 0), X)        zero padding is silence
 
-    With `input_affine=True` the twin of `Conv2D` on inputs k x + c padded with zeros, where k and c are a batch norm or an
-    input range: W = k kernel, and the threshold offset becomes the map
+    With `input_affine=True` the twin of `Conv2D` on inputs k x + c padded with zeros, where k and c are a batch norm or
+    an input range: W = k kernel, and the threshold offset becomes the map
 
         D = bias + conv(c broadcast over the image, kernel)
 

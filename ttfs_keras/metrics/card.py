@@ -1,0 +1,99 @@
+"""The metric card: one dict of measurements of a model on data."""
+
+import platform
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import ttfs_keras
+from ttfs_keras.data import outside_range
+from ttfs_keras.ttfs.encoder import TTFSEncoder
+from ttfs_keras.ttfs.schedule import latency
+from ttfs_keras.ttfs.spiking import spiking_layers
+
+
+class MetricCard(dict):
+    """Measurements by name; `str()` is a table, and all values can be written as JSON."""
+
+    def __str__(self):
+        def text(value):
+            return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+        rows = [(name, text(value)) for name, value in self.items() if not isinstance(value, dict)]
+        rows += [("versions", ", ".join(f"{name} {version}" for name, version in self["versions"].items()))]
+        lines = [f"{name:<20} {value}" for name, value in rows]
+        if self["layers"]:
+            lines.append(f"{'layer':<20} {'neurons':>10} {'spikes/neuron':>14} {'silent share':>13}")
+            for name, row in self["layers"].items():
+                lines.append(
+                    f"{name:<20} {row['neurons']:>10} {row['spikes_per_neuron']:>14.4f} {row['silent_share']:>13.4f}"
+                )
+        return "\n".join(lines)
+
+
+def metric_card(model, x, y, source=None, seed=None, batch_size=128):
+    """Measure a ReLU or TTFS model.
+
+    Args:
+        model: `keras.Model` whose outputs are logits or probabilities.
+        x: inputs `(samples, ...)`.
+        y: labels `(samples,)`.
+        source: the ReLU model that `model` was mapped from, if there is one.
+        seed: of the run, to be noted.
+        batch_size: images at a time.
+
+    Returns:
+        `MetricCard` with accuracy (0..1), agreement (share of equal argmax) and max_abs_error (of the outputs) against
+        the source or None, spikes_per_neuron (of all but the encoder), latency (window time until the outputs are read),
+        inputs_outside_range (clipped by the encoder), layers (each: neurons, spikes_per_neuron, silent_share: neurons
+        that no sample makes fire), samples, seconds, versions, seed.
+
+    Raises:
+        ValueError: x and y differ in length or are empty.
+    """
+    if len(x) != len(y) or not len(x):
+        raise ValueError(f"Expected as many labels as inputs, and at least one. Received: {len(y)} and {len(x)}")
+    start = time.perf_counter()
+    layers = spiking_layers(model)
+    probe = keras.Model(model.inputs, [layer.output for layer in layers] + [model.output])
+    counts, outputs = [0] * len(layers), []
+    for at in range(0, len(x), batch_size):
+        *leads, output = keras.tree.flatten(probe(x[at : at + batch_size], training=False))
+        counts = [
+            total + np.asarray(tf.math.count_nonzero(lead, axis=0)) for total, lead in zip(counts, leads, strict=True)
+        ]
+        outputs.append(np.asarray(output))
+    outputs = np.concatenate(outputs)
+    seconds = time.perf_counter() - start
+
+    rows = {
+        layer.name: {
+            "neurons": int(count.size),
+            "spikes_per_neuron": float(count.mean() / len(x)),
+            "silent_share": float(np.mean(count == 0)),
+        }
+        for layer, count in zip(layers, counts, strict=True)
+    }
+    neurons = [c for layer, c in zip(layers, counts, strict=True) if not isinstance(layer, TTFSEncoder)]
+    encoder = next((layer for layer in layers if isinstance(layer, TTFSEncoder)), None)
+    reference = None if source is None else source.predict(x, batch_size=batch_size, verbose=0)
+    return MetricCard(
+        accuracy=float(np.mean(outputs.argmax(-1) == y)),
+        agreement=None if reference is None else float(np.mean(outputs.argmax(-1) == reference.argmax(-1))),
+        max_abs_error=None if reference is None else float(np.abs(outputs - reference).max()),
+        spikes_per_neuron=sum(c.sum() for c in neurons) / sum(c.size for c in neurons) / len(x) if neurons else None,
+        latency=latency(model) if layers else None,
+        inputs_outside_range=None if encoder is None else outside_range(x, encoder.input_range),
+        samples=len(x),
+        seconds=seconds,
+        seed=seed,
+        layers=rows,
+        versions={
+            "ttfs_keras": ttfs_keras.__version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "python": platform.python_version(),
+        },
+    )

@@ -1,0 +1,90 @@
+"""The run folder: where a run writes, and what earlier runs left there."""
+
+import logging
+import os
+import platform
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import ttfs_keras
+from ttfs_keras.errors import ConfigurationError
+from ttfs_keras.files import write_json, write_text
+
+logger = logging.getLogger("ttfs_keras")
+
+
+class RunFolder:
+    """Files of one run: flags, environment, log, metrics, card, windows, state, best weights, model, plots.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        ConfigurationError: the folder cannot be created or written.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / "writable", "")
+            (self.path / "writable").unlink()
+        except OSError as error:
+            raise ConfigurationError(f"logging_dir: expected a folder to write to. Received: {error}") from error
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def start(self, flags, resume):
+        """Note flags and environment; move an earlier run's files (all but saved models) to `previous/<time>`.
+
+        Args:
+            flags: text that replays the run with `--flagfile`.
+            resume: go on with the run that is there, which must have had the same flags (epochs may grow).
+
+        Raises:
+            ConfigurationError: the run that is there had other flags.
+        """
+        noted = self / "flags.txt"
+        if resume and noted.exists():
+            old, new = (_compared(text) for text in (noted.read_text(encoding="utf-8"), flags))
+            if old != new:
+                raise ConfigurationError(
+                    f"resume: expected the flags of the run in {self.path}, {sorted(old - new)}. "
+                    f"Received: {sorted(new - old)}"
+                )
+        elif noted.exists():
+            started = datetime.fromtimestamp(noted.stat().st_mtime, timezone.utc)
+            previous = self / "previous" / started.strftime("%Y%m%dT%H%M%S.%fZ")
+            previous.mkdir(parents=True)
+            for item in sorted(self.path.iterdir()):
+                if item.name != "previous" and item.suffix != ".keras":
+                    item.rename(previous / item.name)
+        write_text(noted, flags)
+        write_json(self / "environment.json", environment())
+
+
+def _compared(flags):
+    """Return the lines of a flag file that make two runs the same training."""
+    return {line for line in flags.splitlines() if not line.startswith(("--resume", "--noresume", "--epochs"))}
+
+
+def environment():
+    """Return what a run's result may depend on besides its flags."""
+    return {
+        "command": " ".join(sys.argv),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
+        "python": platform.python_version(),
+        "ttfs_keras": ttfs_keras.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }

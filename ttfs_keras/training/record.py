@@ -1,0 +1,76 @@
+"""What is written at the end of each epoch: metrics, windows, best weights and the state to resume from."""
+
+import csv
+import io
+import json
+import time
+
+import keras
+
+from ttfs_keras.errors import WeightsError
+from ttfs_keras.files import replacing, write_json, write_text
+from ttfs_keras.ttfs.encoder import TTFSEncoder
+from ttfs_keras.ttfs.spiking import spiking_layers
+
+
+class EpochRecord(keras.callbacks.Callback):
+    """Write `metrics.csv`, `best.weights.h5` (least training loss) and, last, the state of training.
+
+    The state is `state.keras`, weights and optimizer, with the rows of all epochs so far in `state.json`. Rows are
+    written first: the model's own step count says how many of them a state has seen, whatever moment a crash chose.
+
+    Args:
+        folder: the `RunFolder`.
+        rows: of the epochs before, from `resume`.
+    """
+
+    def __init__(self, folder, rows=()):
+        super().__init__()
+        self.folder = folder
+        self.rows = list(rows)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write everything."""
+        row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["seconds"] = time.perf_counter() - self.started
+        for layer in spiking_layers(self.model):
+            if not isinstance(layer, TTFSEncoder):
+                row[f"window/{layer.name}"] = float(layer.window)
+        self.rows.append(row)
+        write_metrics(self.folder / "metrics.csv", self.rows)
+        if row["loss"] <= min(r["loss"] for r in self.rows):
+            with replacing(self.folder / "best.weights.h5") as path:
+                self.model.save_weights(path)
+        write_json(self.folder / "state.json", self.rows)
+        with replacing(self.folder / "state.keras") as path:
+            self.model.save(path)
+
+
+def write_metrics(path, rows):
+    """Write rows, dicts with the same keys, as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def resume(folder, steps_per_epoch):
+    """Return (model, rows) of the state in a run folder, or None where no epoch was finished.
+
+    Raises:
+        WeightsError: the state cannot be read.
+    """
+    if not (folder / "state.keras").exists():
+        return None
+    try:
+        model = keras.saving.load_model(folder / "state.keras")
+        rows = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"resume: expected a readable state in {folder.path}. Received: {error}") from error
+    return model, rows[: int(model.optimizer.iterations) // steps_per_epoch]

@@ -1,0 +1,93 @@
+"""The model a run starts from: new, or loaded from a file."""
+
+import zipfile
+
+import keras
+import numpy as np
+
+from ttfs_keras.conversion.convert import convert
+from ttfs_keras.conversion.legacy import load_legacy_h5
+from ttfs_keras.errors import WeightsError
+from ttfs_keras.models import relu_model
+from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
+from ttfs_keras.ttfs.spiking import is_spiking
+
+# Images for the windows of untrained networks; training moves them anyway.
+CALIBRATION = 1000
+
+
+def perturbation(configuration):
+    """Return the list of perturbations that the flags ask for."""
+    c = configuration
+    found = []
+    if c.weight_bits:
+        found.append(WeightQuantization(c.weight_bits, c.w_min, c.w_max, c.weight_per_channel))
+    if c.noise:
+        found.append(SpikeTimeJitter(c.noise, seed=c.seed))
+    if c.time_bits:
+        found.append(TimeQuantization(c.time_bits))
+    return found
+
+
+def initial_model(configuration, data):
+    """Return the model to train and, if it is a spiking one mapped from a loaded ReLU model, that model.
+
+    Args:
+        configuration: the run's `Configuration`.
+        data: its `Dataset`.
+
+    Raises:
+        WeightsError: the file is truncated or does not fit the data or the architecture.
+        ConversionError: a loaded model cannot be mapped.
+    """
+    c = configuration
+    path = c.load_path
+    if path is None:
+        model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
+    else:
+        model = _load(c, path, data)
+    if c.model_type == "ReLU" or is_spiking(model):
+        return model, None
+    spiking = convert(
+        model,
+        data.x_train if path is not None else data.x_train[:CALIBRATION],
+        data.input_range,
+        margin=0.0 if c.latency_quantiles else c.margin,
+        quantile=c.latency_quantiles or None,
+        perturbation=perturbation(c),
+    )
+    return spiking, model if path is not None else None
+
+
+def _load(configuration, path, data):
+    c = configuration
+    if path.suffix == ".keras":
+        try:
+            model = keras.saving.load_model(path)
+        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            raise WeightsError(f"{path}: expected a model saved by Keras 3. Received: {error}") from error
+        expected = ((None, *data.image_shape), (None, data.classes))
+        if (model.input_shape, model.output_shape) != expected:
+            raise WeightsError(
+                f"{path}: expected input and output shapes {expected} for {data.name}. "
+                f"Received: {model.input_shape} and {model.output_shape}"
+            )
+        if c.model_type == "ReLU" and is_spiking(model):
+            raise WeightsError(f"{path}: expected a ReLU model for model_type ReLU. Received: a spiking one")
+        if model.dtype != c.dtype:
+            raise WeightsError(f"{path}: expected dtype {c.dtype}. Received: {model.dtype}")
+    else:
+        model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
+        if path.name.endswith(".weights.h5"):
+            try:
+                model.load_weights(path)
+            except (OSError, ValueError, KeyError) as error:
+                raise WeightsError(f"{path}: expected weights of {c.model_name}. Received: {error}") from error
+        else:
+            report = load_legacy_h5(model, path)
+            if report.missing:
+                raise WeightsError(f"{path}: expected weights for every layer. Received: none for {report.missing}")
+    broken = [v.path for v in model.variables if not np.isfinite(np.asarray(v)).all()]
+    if broken:
+        raise WeightsError(f"{path}: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
+    return model

@@ -1,0 +1,207 @@
+"""The chain of windows: absolute times of a TTFS network, recovered from the widths that its layers hold."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from ttfs_keras.ttfs.encoder import TTFSEncoder
+from ttfs_keras.ttfs.neuron import TTFSNeuron
+from ttfs_keras.ttfs.synapses import SpikingSynapses
+
+SPIKING = (SpikingSynapses, TTFSNeuron)
+POOLS = (keras.layers.MaxPooling2D,)
+# Layers that copy or delay spikes one to one; any other layer sums them.
+RELAYS = (
+    keras.layers.ActivityRegularization, keras.layers.AlphaDropout, keras.layers.Concatenate, keras.layers.Dropout,
+    keras.layers.Flatten, keras.layers.GaussianDropout, keras.layers.GaussianNoise, keras.layers.Identity,
+    keras.layers.Permute, keras.layers.Reshape, keras.layers.SpatialDropout2D,
+)  # fmt: skip
+
+
+class Window(NamedTuple):
+    """Absolute times in window time (tau = 1): `start` is t_min, `end` is t_max."""
+
+    start: float
+    end: float
+
+
+class Signal(NamedTuple):
+    """What a tensor of the network carries.
+
+    Attributes:
+        kind: "values" (before the encoder), "spikes" or "potentials".
+        window: the `Window` in which its spikes fall, or those that its potentials sum; None for values.
+    """
+
+    kind: str
+    window: Window | None
+
+
+def as_functional(snn):
+    """Return a Sequential or Functional model as a Functional one that shares its layers.
+
+    Raises:
+        ValueError: the model is another one, or a Sequential model that is not built.
+    """
+    if isinstance(snn, keras.Sequential) and snn.built:
+        return keras.Model(snn.inputs, snn.outputs)
+    if hasattr(snn, "operations"):
+        return snn
+    raise ValueError(f"Expected a Functional model or a Sequential model that is built. Received: {snn!r}")
+
+
+def operations(model):
+    """Return `(operation, its input tensors)` of a Functional model's operations, inputs first, without InputLayers.
+
+    Raises:
+        ValueError: an operation is used twice, or outside this model before it.
+    """
+    known = {id(tensor) for tensor in model.inputs}
+    found = []
+    for operation in model.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        inputs = keras.tree.flatten(operation.input)
+        found.append((operation, inputs))
+        if any(id(tensor) not in known for tensor in inputs):
+            break
+        known.update(id(tensor) for tensor in keras.tree.flatten(operation.output))
+    else:
+        if all(id(tensor) in known for tensor in model.outputs):
+            return found
+    used = ", ".join(sorted({operation.name for operation in model.operations}))
+    raise ValueError(
+        "Expected layers that are used once, in this model alone; keras.models.clone_model copies a model whose layers "
+        f"are used elsewhere. Received: {used}"
+    )
+
+
+def signals(model):
+    """Return `{id(tensor): Signal}` for every tensor of a Functional model, in the order of computation.
+
+    Where branches meet, the spikes of the earlier window are delayed until both windows end together; the common window
+    starts with the wider one.
+
+    Raises:
+        ValueError: an operation is used twice, is a model itself, or fires without an encoder before it.
+    """
+    found = {id(tensor): Signal("values", None) for tensor in model.inputs}
+    for operation, inputs in operations(model):
+        if isinstance(operation, keras.Model):
+            raise ValueError(f"Expected layers. Received: a model as the layer {operation.name!r}")
+        kinds = [found[id(tensor)].kind for tensor in inputs]
+        arriving = [window for tensor in inputs if (window := found[id(tensor)].window) is not None]
+        kind, window = kinds[0], _join(arriving)
+        if isinstance(operation, TTFSEncoder):
+            kind, window = "spikes", Window(0.0, float(operation.window))
+        elif isinstance(operation, SPIKING):
+            if window is None:
+                raise ValueError(f"Expected a TTFSEncoder before every spiking layer. {operation.name!r} has none.")
+            kind, window = "spikes", Window(window.end, window.end + float(ops.convert_to_numpy(operation.window)))
+        elif window is not None and not (set(kinds) == {"spikes"} and isinstance(operation, POOLS + RELAYS)):
+            kind = "potentials"
+        found |= {id(tensor): Signal(kind, window) for tensor in keras.tree.flatten(operation.output)}
+    return found
+
+
+def _join(windows):
+    if not windows:
+        return None
+    end = max(window.end for window in windows)
+    return Window(end - max(window.end - window.start for window in windows), end) if len(windows) > 1 else windows[0]
+
+
+def schedule(snn):
+    """Return `{layer name: Window}` in absolute window time, in the order of computation.
+
+        encoder: [0, 1];   spiking layer: t_min = t_max of its inputs, the latest one;  t_max = t_min + X
+
+    X is the layer's present window width. A layer that does not fire (pools, Flatten, linear layers, Add, ...) has its
+    inputs' window, and so has the read-out: it is read at the end of that window. Layers before the encoder have none.
+    Source: Stanojevic et al., Nature Communications 15:6793 (2024), t_min(n) = t_max(n-1).
+
+    Args:
+        snn: Sequential or Functional model of TTFS layers.
+
+    Raises:
+        ValueError: the model is another one, holds a model as a layer, uses a layer twice, or lacks the encoder.
+    """
+    model = as_functional(snn)
+    carried = signals(model)
+    windows = {}
+    for operation, _ in operations(model):
+        window = carried[id(keras.tree.flatten(operation.output)[0])].window
+        if window is not None:
+            windows[operation.name] = window
+    return windows
+
+
+def latency(snn):
+    """Return the time at which the outputs are read, the latest t_max that feeds them, in window time.
+
+    Args:
+        snn: as for `schedule`.
+
+    Raises:
+        ValueError: as for `schedule`, or no output depends on spikes.
+    """
+    model = as_functional(snn)
+    carried = signals(model)
+    ends = [window.end for tensor in model.outputs if (window := carried[id(tensor)].window) is not None]
+    if not ends:
+        raise ValueError("Expected an output that depends on spikes. Received: a model without a TTFSEncoder")
+    return max(ends)
+
+
+def spike_times(snn, x, batch_size=128):
+    """Return `{layer name: absolute spike times}` of the encoder, all spiking layers and all max pools of spikes.
+
+        t = t_max - x,  inf where the lead time x is 0        (fast path; `simulate` integrates the membranes instead)
+
+    Shapes: float64 arrays `(batch, ..., neurons)`, in window time.
+
+    Args:
+        snn: as for `schedule`.
+        x: `(batch, ...)` inputs of the model.
+        batch_size: how many samples to compute at a time.
+
+    Raises:
+        ValueError: as for `schedule`, or x is not numeric, has another shape or holds NaN.
+    """
+    model = as_functional(snn)
+    carried = signals(model)
+    found = {}
+    for operation, _ in operations(model):
+        if isinstance(operation, (TTFSEncoder, *SPIKING, *POOLS)):
+            tensor = operation.output
+            if carried[id(tensor)].kind == "spikes":
+                found[operation.name] = tensor
+    x = checked_input(model, x)
+    # A dict, so that one layer alone does not come back bare.
+    leads = keras.Model(model.inputs, found).predict(x, batch_size=batch_size, verbose=0)
+    times = {}
+    for name, tensor in found.items():
+        lead = np.asarray(leads[name], np.float64)
+        times[name] = np.where(lead > 0, carried[id(tensor)].window.end - lead, np.inf)
+    return times
+
+
+def checked_input(model, x):
+    """Return `x` as an array that fits the one input of a Functional model.
+
+    Raises:
+        ValueError: the model has several inputs, or x is not numeric, has another shape or holds NaN.
+    """
+    if len(model.inputs) != 1:
+        raise ValueError(f"Expected a model with one input. Received: {len(model.inputs)} inputs")
+    expected = model.inputs[0].shape
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"Expected numbers. Received: dtype={x.dtype}")
+    if x.ndim != len(expected) or any(n not in (None, m) for n, m in zip(expected, x.shape, strict=True)):
+        raise ValueError(f"Expected inputs of shape {expected}. Received: shape={x.shape}")
+    if np.isnan(x).any():
+        raise ValueError(f"Expected numbers. Received: NaN in {np.isnan(x).sum()} of {x.size} inputs")
+    return x
