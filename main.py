@@ -28,8 +28,10 @@ def main(arguments):
         sys.exit(f"Expected flags only. Received: {' '.join(arguments[1:])}")
     values = {item.name: flags.FLAGS[item.name].value for item in dataclasses.fields(Configuration)}
     replay = "".join(flags.FLAGS[name].serialize() + "\n" for name in values if values[name] is not None)
-    logging.getLogger("ttfs_keras").setLevel(logging.INFO)
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logger = logging.getLogger("ttfs_keras")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.StreamHandler(sys.stdout))
+    logger.propagate = False  # absl's own handler would print everything again
     try:
         run(Configuration(**values), replay)
     except (ConfigurationError, ConversionError, DataError, WeightsError) as error:

@@ -1,8 +1,9 @@
 """Exact spiking networks for TensorFlow and Keras 3.
 
-Between TTFS layers a spike at time t of a window [t_min, t_max] travels as its **lead time** `t_max - t`: 0 is no spike,
-the width of the window is a spike at t_min. A layer is then the ReLU layer's own product and costs what it costs;
-`spike_times` recovers absolute times, and `simulate` proves them by integrating the membranes spike by spike.
+Between TTFS layers a spike at time t in its window [t_min, t_max] travels as its **lead time** `t_max - t`: 0 is no
+spike, the width of the window is a spike at t_min. A layer is then the ReLU layer's own product and costs what that
+costs; `spike_times` recovers absolute times, and `simulate` proves them, integrating membranes spike by
+spike.
 """
 
 import keras
@@ -11,6 +12,7 @@ from ttfs_keras.conversion.convert import convert
 from ttfs_keras.conversion.legacy import load_legacy_h5
 from ttfs_keras.conversion.registry import register_converter
 from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, WeightsError
+from ttfs_keras.metrics.card import metric_card
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
@@ -19,6 +21,8 @@ from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
 from ttfs_keras.ttfs.pooling import TTFSMaxPooling2D
 from ttfs_keras.ttfs.readout import TTFSReadout
+from ttfs_keras.ttfs.schedule import spike_times
+from ttfs_keras.ttfs.simulator import simulate
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 
 __version__ = "0.1.0"
@@ -47,5 +51,8 @@ __all__ = [
     "WeightsError",
     "convert",
     "load_legacy_h5",
+    "metric_card",
     "register_converter",
+    "simulate",
+    "spike_times",
 ]

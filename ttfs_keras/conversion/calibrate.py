@@ -14,22 +14,28 @@ def batches(model, data):
     """Return a `tf.data.Dataset` of input batches from an array or a data set of inputs (or of tuples led by them).
 
     Raises:
-        ConversionError: the data are empty, of another shape than the model's input, or not finite.
+        ConversionError: the data are empty, of another shape than the model's input, or not finite. A data set is
+            checked while it is read, by `activation_sizes`.
     """
     if isinstance(data, tf.data.Dataset):
         return data.map(lambda *items: items[0])
     data = np.asarray(data)
-    expected = model.inputs[0].shape
+    _check(data, model.inputs[0].shape)
+    return tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
+
+
+def _check(data, expected):
     problems = []
     if data.ndim != len(expected) or any(e not in (None, d) for e, d in zip(expected, data.shape, strict=True)):
         problems.append(f"shape: expected {expected}. Received: {data.shape}")
     elif not len(data):
         problems.append("expected at least one sample. Received: none")
-    if not np.isfinite(data).all():
+    if not np.issubdtype(data.dtype, np.number):
+        problems.append(f"expected numbers. Received: {data.dtype}")
+    elif not np.isfinite(data).all():
         problems.append(f"expected finite values. Received: {np.sum(~np.isfinite(data))} that are not")
     if problems:
         raise ConversionError("calibration_data: " + "; ".join(problems))
-    return tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
 
 
 def activation_sizes(model, tensors, data, quantile=None):
@@ -43,11 +49,22 @@ def activation_sizes(model, tensors, data, quantile=None):
 
     Returns:
         `(len(tensors),)` float64, in window time.
+
+    Raises:
+        ConversionError: as for `batches`.
     """
-    probe = keras.Model(model.inputs, tensors)
+    if not tensors:
+        return np.zeros(0)
+    probe = keras.Model(model.input, tensors)
 
     def measure(activation):
         return tf.reduce_max(activation) if quantile is None else positive_quantile(activation, quantile)
 
-    measured = np.array([[float(measure(a)) for a in keras.tree.flatten(probe(batch))] for batch in data])
+    measured = []
+    for batch in data:
+        _check(np.asarray(batch), model.inputs[0].shape)
+        measured.append([float(measure(activation)) for activation in keras.tree.flatten(probe(batch))])
+    if not measured:
+        raise ConversionError("calibration_data: expected at least one sample. Received: none")
+    measured = np.array(measured)
     return measured.max(0) if quantile is None else measured.mean(0)

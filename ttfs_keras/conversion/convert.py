@@ -43,10 +43,11 @@ def convert(model, calibration_data, input_range=(0.0, 1.0), margin=0.5, quantil
         raise ConversionError(f"model: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
     data = batches(model, calibration_data)
 
+    graph = _graph(model)
     network = Network(window_rule=_rule(margin, quantile), perturbation=perturbation)
-    inputs, outputs = _walk(model, network, input_range)
+    inputs, outputs = _walk(graph, network, input_range)
 
-    sizes = activation_sizes(model, [source for _, source in network.neurons], data, quantile)
+    sizes = activation_sizes(graph, [source for _, source in network.neurons], data, quantile)
     for (layer, _), size in zip(network.neurons, sizes, strict=True):
         # A layer that never fires has no scale of its own; any window will do.
         layer.window.assign((1 + margin) * size if size > 0 else 1.0)
@@ -60,6 +61,17 @@ def _rule(margin, quantile):
     return GrowToMaximum(margin) if margin >= 0 else FixedWindow()
 
 
+def _graph(model):
+    """Return the model as a Functional one whose layers, unless it calls them twice itself, have one call only."""
+    graph = keras.Model(model.inputs, model.outputs)
+    if all(len(operation._inbound_nodes) == 1 for operation in graph.operations):
+        return graph
+    clone = keras.models.clone_model(graph)  # layers that other models call too have no input of their own
+    for layer in graph.layers:
+        clone.get_layer(layer.name).set_weights(layer.get_weights())
+    return clone
+
+
 def _walk(model, network, input_range):
     """Map the operations in topological order and return the symbolic input and output."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -69,14 +81,23 @@ def _walk(model, network, input_range):
     source = model.inputs[0]
     inputs = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
     low, high = input_range
-    lead = TTFSEncoder(input_range, network.options["perturbation"], name="encoder", dtype=source.dtype)(inputs)
+    taken = {operation.name for operation in model.operations}
+    lead = TTFSEncoder(
+        input_range, network.options["perturbation"], name="encoder" if "encoder" not in taken else "ttfs_encoder",
+        dtype=source.dtype if "float" in source.dtype else None,
+    )(inputs)  # fmt: skip
     channels = lead.shape[-1]
-    values = {id(source): Spikes(lead, np.full(channels, high - low), np.full(channels, low))}
+    # One value for each tensor; behind a refused operation, all that it might have been.
+    values = {id(source): (Spikes(lead, np.full(channels, high - low), np.full(channels, low)),)}
     refused = []
 
     def refuse(operation, refusal):
         kind = type(operation).__name__
         refused.append(f"{operation.name} ({kind}): {refusal.reason}; remedy: {refusal.remedy}")
+        for output in keras.tree.flatten(operation.output):
+            inputs = keras.tree.flatten(operation.input)
+            known = (value for tensor in inputs for value in values.get(id(tensor), ()))
+            values[id(output)] = (_silent(output), *(value for value in known if isinstance(value, Potential)))
 
     for operation in model.operations:
         if isinstance(operation, keras.layers.InputLayer):
@@ -84,14 +105,16 @@ def _walk(model, network, input_range):
         rule = rule_of(operation)
         if rule is None:
             refuse(operation, Refusal("no exact TTFS counterpart is known", "replace it or register a converter"))
+        elif len(operation._inbound_nodes) > 1:
+            refuse(operation, Refusal("the model calls it more than once", "use a layer of its own for each call"))
         elif len(keras.tree.flatten(operation.input)) != 1:
             refuse(operation, Refusal("it joins several inputs", "convert a chain of layers"))
-        elif id(operation.input) in values:  # else its input was refused already
+        else:
             try:
-                values[id(operation.output)] = rule(operation, values[id(operation.input)], network)
+                values[id(operation.output)] = (_map(rule, operation, values[id(operation.input)], network),)
             except Refusal as refusal:
                 refuse(operation, refusal)
-    result = values.get(id(model.outputs[0]))
+    result = values[id(model.outputs[0])][0]
     if isinstance(result, Potential) and not refused:
         try:
             result = network.read_out(result)
@@ -101,5 +124,21 @@ def _walk(model, network, input_range):
         raise ConversionError("model: expected logits as output. Received: the output of a ReLU")
     if refused:
         raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
-    assert result is not None  # else an operation was refused
     return inputs, result.tensor
+
+
+def _map(rule, operation, candidates, network):
+    """Return what the rule makes of the first candidate that it takes, or raise what it says to the first one."""
+    first = None
+    for value in candidates:
+        try:
+            return rule(operation, value, network)
+        except Refusal as refusal:
+            first = first or refusal
+    raise first
+
+
+def _silent(tensor):
+    """Return spikes in the place of a tensor that could not be mapped, so that what follows is checked too."""
+    channels = tensor.shape[-1] if len(tensor.shape) > 1 else 1
+    return Spikes(keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype), np.ones(channels), np.zeros(channels))

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import activations, layers
 
-from ttfs_keras.conversion.registry import Refusal, register_converter
+from ttfs_keras.conversion.registry import Refusal, register_converter, unknown_activation
 from ttfs_keras.conversion.values import Digital, Potential, Spikes
 
 
@@ -26,4 +26,4 @@ def map_linear(layer, value, network):
         logits = network.read_out(potential).tensor
         step = layers.Activation(activation, name=f"{layer.name}_{activation.__name__}", dtype=layer.dtype_policy)
         return Digital(step(logits))
-    raise Refusal(f"activation {activation.__name__} is not piecewise linear", "train the model with ReLU")
+    raise unknown_activation(activation)

@@ -37,3 +37,9 @@ class Refusal(Exception):
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+
+
+def unknown_activation(activation):
+    """Return the refusal of an activation function."""
+    name = getattr(activation, "__name__", None) or repr(activation)
+    return Refusal(f"its activation {name} is not Keras's 'relu'", "train the model with activation='relu'")

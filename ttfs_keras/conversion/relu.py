@@ -2,7 +2,7 @@
 
 from keras import activations, layers
 
-from ttfs_keras.conversion.registry import Refusal, register_converter
+from ttfs_keras.conversion.registry import Refusal, register_converter, unknown_activation
 from ttfs_keras.conversion.values import Digital, Potential
 
 
@@ -27,4 +27,4 @@ def map_activation(layer, value, network):
             value = network.read_out(value)
         if isinstance(value, Digital):
             return Digital(type(layer).from_config(layer.get_config())(value.tensor))
-    raise Refusal(f"activation {activation.__name__} is not piecewise linear", "train the model with ReLU")
+    raise unknown_activation(activation)

@@ -1,4 +1,4 @@
-"""Data sets: the embedded digits, local files, the Keras cache, tensorflow_datasets; and batches that resume exactly."""
+"""Data sets (embedded, local files, Keras cache, tensorflow_datasets), and batches that resume exactly."""
 
 from ttfs_keras.data.datasets import Dataset, load
 from ttfs_keras.data.pipeline import batches, steps

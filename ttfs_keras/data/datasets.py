@@ -52,12 +52,14 @@ def load(
         data_dir: folder with `<name>.npz` as Keras ships mnist.npz, idx files, CIFAR's binary batches, or a
             tensorflow_datasets directory. MNIST and FMNIST share the names of their idx files: give the folder that
             holds the right ones.
-        train_samples, test_samples: keep the first so many; None keeps all.
+        train_samples: training samples to keep, from the first; None keeps all.
+        test_samples: the same for the test part.
         dtype: floating type of the images.
 
     Raises:
-        DataError: unknown name, `data_dir` not a folder, a file truncated, corrupt, of wrong shape, with pixels or labels
-            out of range, more samples asked for than there are, or nothing found; then it lists every place tried.
+        DataError: unknown name, `data_dir` not a folder, a file truncated, corrupt, of wrong shape, or with
+            pixels or labels out of range, more samples asked for than there are, or nothing found; then the message
+            lists every place tried.
     """
     entry = spec(name)
     try:

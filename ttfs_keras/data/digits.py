@@ -6,8 +6,9 @@ import numpy as np
 
 from ttfs_keras.data import checks
 
-# E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998, CC BY 4.0: scikit-learn's `load_digits`
-# in the order of `train_test_split(images, target, test_size=360, stratify=target, random_state=0)`.
+# E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998, CC BY 4.0: the images that
+# scikit-learn's `load_digits` has, in the order of
+# `train_test_split(images, target, test_size=360, stratify=target, random_state=0)`.
 _FILE = Path(__file__).with_name("digits.npz")
 _SIZE = 28
 

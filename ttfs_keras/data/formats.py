@@ -25,12 +25,14 @@ def read_npz(path: Path, spec: DatasetSpec) -> checks.Splits:
 
     Args:
         path: file with x_train, y_train, x_test, y_test; images (n, height, width[, channels]), labels (n,) or (n, 1).
+        spec: the data set expected in it.
 
     Raises:
         DataError: unreadable, a field missing, or a field of wrong shape, type or values.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load leaves a file open that it opened itself and could not read.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [field for field in NPZ_FIELDS if field not in file]
             if missing:
                 raise DataError(
@@ -101,10 +103,8 @@ def find_idx(folder: Path, idx: IdxFiles) -> dict[str, Path]:
             else:
                 found[field] = path
     if found and absent:
-        raise DataError(
-            f"{folder}: expected all four idx files. Received: {', '.join(sorted(path.name for path in found.values()))}; "
-            f"missing: {', '.join(absent)}."
-        )
+        received = ", ".join(sorted(path.name for path in found.values()))
+        raise DataError(f"{folder}: expected all four idx files. Received: {received}; missing: {', '.join(absent)}.")
     return found
 
 
@@ -142,6 +142,7 @@ def read_bin(path: Path, spec: DatasetSpec, label_bytes: int) -> tuple[np.ndarra
 
     Args:
         path: records of label bytes, then the red, the green and the blue plane, row by row.
+        spec: the data set expected in it.
         label_bytes: label bytes of a record; the last one is the class (CIFAR100: coarse, fine).
 
     Returns:

@@ -28,16 +28,23 @@ def find(spec: DatasetSpec, data_dir: str | Path | None) -> _Found:
         DataError: `data_dir` is not a folder; a file that was found is truncated, corrupt or of another kind;
             or no place holds the data set, in which case the message lists them all.
     """
-    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
-        received = "a file" if Path(data_dir).expanduser().exists() else "a path that does not exist"
-        raise DataError(f"Expected data_dir to be a folder. Received: data_dir={str(data_dir)!r}, {received}.")
+    require_folder(data_dir)
     failures = []
     for place, read in _places(spec, data_dir):
         try:
             return read()
         except _NotHereError as error:
             failures.append(f"  - {place}: {error}")
+        except OSError as error:
+            raise DataError(f"{place}: expected a readable folder. Received: {tfds_source.describe(error)}.") from error
     raise DataError("\n".join([f"Data set {spec.name} was not found. Tried:", *failures, _remedy(spec)]))
+
+
+def require_folder(data_dir: str | Path | None) -> None:
+    """Raise `DataError` if `data_dir` is given and is not a folder."""
+    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+        received = "a file" if Path(data_dir).expanduser().exists() else "a path that does not exist"
+        raise DataError(f"Expected data_dir to be a folder. Received: data_dir={str(data_dir)!r}, {received}.")
 
 
 def _places(spec: DatasetSpec, data_dir: str | Path | None) -> Iterator[tuple[str, Callable[[], _Found]]]:
@@ -128,7 +135,7 @@ def _remedy(spec: DatasetSpec) -> str:
     if spec.idx is not None:
         files.append(f"the four idx files ({spec.idx.train}-images-idx3-ubyte.gz ...)")
     if spec.cifar is not None:
-        files.append(f"the binary version ({', '.join((*spec.cifar.train[:1], *spec.cifar.test))} ...)")
+        files.append(f"the binary version ({', '.join((*spec.cifar.train, *spec.cifar.test))})")
     package = f" or install {spec.system_package}," if spec.system_package else ""
     return (
         f"Remedy: give as data_dir (--data_dir) a folder with {' or '.join(files)},{package} "

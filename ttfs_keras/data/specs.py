@@ -82,7 +82,7 @@ class DatasetSpec:
             pixels: (n, height, width, channels), as stored.
             dtype: floating type of the result and of the arithmetic.
         """
-        x = pixels.astype(dtype)
+        x = np.array(pixels, dtype, order="C")
         x -= x.dtype.type(self.mean)
         x /= x.dtype.type(self.std)
         return x

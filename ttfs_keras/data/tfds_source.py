@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 from absl import logging
 
 from ttfs_keras.data import checks
@@ -49,7 +48,7 @@ def download(spec: DatasetSpec) -> tuple[checks.Splits, str]:
     """Read the data set from tensorflow_datasets's own folder, downloading it first where it is not there yet.
 
     Returns:
-        The arrays and the folder they were read from. Sample order is that of tensorflow_datasets, not the original one.
+        The arrays, in tensorflow_datasets's order of samples instead of the original one, and where they were read.
 
     Raises:
         DataError: the host cannot be reached, or what arrived is not the data set.
@@ -87,17 +86,17 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _arrays(builder: Any) -> list[np.ndarray]:
-    parts: list[np.ndarray] = []
-    for part in ("train", "test"):
-        x, y = builder.as_dataset(split=part, batch_size=-1, as_supervised=True, shuffle_files=False)
-        parts += [x.numpy(), y.numpy()]
-    return parts
-
-
-def _splits(arrays: list[np.ndarray], spec: DatasetSpec, where: str) -> checks.Splits:
+def _arrays(builder: Any) -> checks.Splits:
     parts = []
-    for part, x, y in (("train", *arrays[:2]), ("test", *arrays[2:])):
+    for part in ("train", "test"):
+        fields = builder.as_dataset(split=part, batch_size=-1, shuffle_files=False)
+        parts += [fields["image"].numpy(), fields["label"].numpy()]
+    return checks.Splits(*parts)
+
+
+def _splits(arrays: checks.Splits, spec: DatasetSpec, where: str) -> checks.Splits:
+    parts = []
+    for part, x, y in (("train", arrays.x_train, arrays.y_train), ("test", arrays.x_test, arrays.y_test)):
         x = checks.images(x, spec.image_shape, f"{where} ({part})")
         if spec.idx is not None and spec.idx.transposed:
             x = x.swapaxes(1, 2)
@@ -108,8 +107,9 @@ def _splits(arrays: list[np.ndarray], spec: DatasetSpec, where: str) -> checks.S
 def _require_hosts(urls: Any) -> None:
     if urllib.request.getproxies():
         return
-    places = {(part.hostname, part.port or (80 if part.scheme == "http" else 443)) for part in map(urlsplit, urls)}
-    for host, port in sorted(place for place in places if place[0]):
+    parts = [urlsplit(url) for url in urls]
+    places = {(part.hostname or "", part.port or (80 if part.scheme == "http" else 443)) for part in parts}
+    for host, port in sorted(places):
         failure = _connection_failure(host, port)
         if failure:
             raise DataError(f"cannot reach {host}:{port} ({failure})")

@@ -46,9 +46,9 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
 
     Returns:
         `MetricCard` with accuracy (0..1), agreement (share of equal argmax) and max_abs_error (of the outputs) against
-        the source or None, spikes_per_neuron (of all but the encoder), latency (window time until the outputs are read),
-        inputs_outside_range (clipped by the encoder), layers (each: neurons, spikes_per_neuron, silent_share: neurons
-        that no sample makes fire), samples, seconds, versions, seed.
+        the source or None, spikes_per_neuron (of all but the encoder), latency (window time until the outputs are
+        read), inputs_outside_range (clipped by the encoder), layers (each: neurons, spikes_per_neuron, silent_share:
+        neurons that no sample makes fire), samples, seconds, versions, seed.
 
     Raises:
         ValueError: x and y differ in length or are empty.
@@ -57,7 +57,7 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
         raise ValueError(f"Expected as many labels as inputs, and at least one. Received: {len(y)} and {len(x)}")
     start = time.perf_counter()
     layers = spiking_layers(model)
-    probe = keras.Model(model.inputs, [layer.output for layer in layers] + [model.output])
+    probe = keras.Model(model.input, [layer.output for layer in layers] + [model.output])
     counts, outputs = [0] * len(layers), []
     for at in range(0, len(x), batch_size):
         *leads, output = keras.tree.flatten(probe(x[at : at + batch_size], training=False))

@@ -50,7 +50,7 @@ def spike_raster(times: Mapping[str, np.ndarray], windows: Mapping[str, tuple[fl
     axes.set_xlim(drawing.time_limits(layers))
     axes.set_ylim(len(layers), 0)
     axes.set_xlabel(drawing.TIME_LABEL)
-    axes.set_ylabel("layer, neuron index downwards")
+    axes.set_ylabel("neurons")
     return drawing.save_png(figure, path)
 
 

@@ -79,6 +79,7 @@ def _run(c, data, folder, model, source, start):
             initial_epoch=len(rows),
             epochs=c.epochs,
             steps_per_epoch=per_epoch,
+            shuffle=False,
             callbacks=[record],
         )
     if c.save:

@@ -43,6 +43,12 @@ class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
         if self.input_affine is not None:
             self.input_affine.build(input_shape)
 
+    def convolution_op(self, inputs, kernel):
+        """Return the convolution; TensorFlow's on a CPU (oneDNN) gives an empty batch the shape of the inputs."""
+        result = super().convolution_op(inputs, kernel)
+        shape = self.compute_output_shape(tuple(inputs.shape))[1:]
+        return result if None in shape else ops.reshape(result, (ops.shape(inputs)[0], *shape))
+
     def trained_weights(self, input_shape):
         """Return W and D before perturbation; D is a map `(1, height, width, filters)` with `input_affine`."""
         if self.input_affine is None:

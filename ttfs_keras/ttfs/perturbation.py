@@ -14,9 +14,10 @@ import tensorflow as tf
 from keras import ops
 
 
+@tf.custom_gradient
 def straight_through(exact, perturbed):
-    """Return `perturbed` forward and the gradient of `exact` backward; both of the same shape."""
-    return exact + ops.stop_gradient(perturbed - exact)
+    """Return `perturbed` forward, to the bit, and the gradient of `exact` backward; both of the same shape."""
+    return tf.identity(perturbed), lambda upstream: (upstream, None)
 
 
 class Perturbation(keras.layers.Layer):
@@ -73,8 +74,10 @@ class SpikeTimeJitter(Perturbation):
         self.draws.assign(draw + 1)
         # The owner sets layers apart that were given the same seed.
         stream = zlib.crc32(self.owner.encode()) & 0x7FFFFFFF
-        seed = tf.random.fold_in(tf.random.fold_in(tf.stack([self.seed, stream]), draw), replica)
-        noise = tf.random.stateless_normal(tf.shape(lead), seed, dtype=lead.dtype)
+        # Named, because XLA would choose another algorithm and draw other numbers.
+        seed = tf.random.fold_in(tf.stack([self.seed, stream]), draw, alg="philox")
+        seed = tf.random.fold_in(seed, replica, alg="philox")
+        noise = tf.random.stateless_normal(tf.shape(lead), seed, dtype=lead.dtype, alg="philox")
         smallest = window * np.finfo(lead.dtype.as_numpy_dtype).eps
         moved = ops.minimum(ops.maximum(lead + self.stddev * noise, smallest), window)
         return straight_through(lead, ops.where(lead > 0, moved, lead))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
+import tensorflow as tf
 
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
@@ -39,6 +39,11 @@ class Signal(NamedTuple):
     window: Window | None
 
 
+def float64(tensor):
+    """Return a tensor or variable as a float64 array."""
+    return tf.convert_to_tensor(tensor).numpy().astype(np.float64)
+
+
 def as_functional(snn):
     """Return a Sequential or Functional model as a Functional one that shares its layers.
 
@@ -46,7 +51,7 @@ def as_functional(snn):
         ValueError: the model is another one, or a Sequential model that is not built.
     """
     if isinstance(snn, keras.Sequential) and snn.built:
-        return keras.Model(snn.inputs, snn.outputs)
+        return keras.Model(snn.inputs[0] if len(snn.inputs) == 1 else snn.inputs, snn.outputs)
     if hasattr(snn, "operations"):
         return snn
     raise ValueError(f"Expected a Functional model or a Sequential model that is built. Received: {snn!r}")
@@ -56,26 +61,24 @@ def operations(model):
     """Return `(operation, its input tensors)` of a Functional model's operations, inputs first, without InputLayers.
 
     Raises:
-        ValueError: an operation is used twice, or outside this model before it.
+        ValueError: an operation is a model itself, is used twice, or was used outside this model before.
     """
     known = {id(tensor) for tensor in model.inputs}
     found = []
     for operation in model.operations:
         if isinstance(operation, keras.layers.InputLayer):
             continue
+        if isinstance(operation, keras.Model):
+            raise ValueError(f"Expected layers. Received: a model as the layer {operation.name!r}")
+        # Keras tells no more than the tensors of an operation's first use.
         inputs = keras.tree.flatten(operation.input)
-        found.append((operation, inputs))
         if any(id(tensor) not in known for tensor in inputs):
-            break
+            raise ValueError(f"Expected layers that are used once, here and first. {operation.name!r} or its input is not")
         known.update(id(tensor) for tensor in keras.tree.flatten(operation.output))
-    else:
-        if all(id(tensor) in known for tensor in model.outputs):
-            return found
-    used = ", ".join(sorted({operation.name for operation in model.operations}))
-    raise ValueError(
-        "Expected layers that are used once, in this model alone; keras.models.clone_model copies a model whose layers "
-        f"are used elsewhere. Received: {used}"
-    )
+        found.append((operation, inputs))
+    if any(id(tensor) not in known for tensor in model.outputs):
+        raise ValueError("Expected layers that are used once, here and first. A layer of the outputs is not")
+    return found
 
 
 def signals(model):
@@ -85,12 +88,10 @@ def signals(model):
     starts with the wider one.
 
     Raises:
-        ValueError: an operation is used twice, is a model itself, or fires without an encoder before it.
+        ValueError: as for `operations`, or a layer fires without an encoder before it.
     """
     found = {id(tensor): Signal("values", None) for tensor in model.inputs}
     for operation, inputs in operations(model):
-        if isinstance(operation, keras.Model):
-            raise ValueError(f"Expected layers. Received: a model as the layer {operation.name!r}")
         kinds = [found[id(tensor)].kind for tensor in inputs]
         arriving = [window for tensor in inputs if (window := found[id(tensor)].window) is not None]
         kind, window = kinds[0], _join(arriving)
@@ -99,7 +100,7 @@ def signals(model):
         elif isinstance(operation, SPIKING):
             if window is None:
                 raise ValueError(f"Expected a TTFSEncoder before every spiking layer. {operation.name!r} has none.")
-            kind, window = "spikes", Window(window.end, window.end + float(ops.convert_to_numpy(operation.window)))
+            kind, window = "spikes", Window(window.end, window.end + float(float64(operation.window)))
         elif window is not None and not (set(kinds) == {"spikes"} and isinstance(operation, POOLS + RELAYS)):
             kind = "potentials"
         found |= {id(tensor): Signal(kind, window) for tensor in keras.tree.flatten(operation.output)}
@@ -168,7 +169,7 @@ def spike_times(snn, x, batch_size=128):
         batch_size: how many samples to compute at a time.
 
     Raises:
-        ValueError: as for `schedule`, or x is not numeric, has another shape or holds NaN.
+        ValueError: as for `schedule`, or x is not numeric, is empty, has another shape or holds NaN.
     """
     model = as_functional(snn)
     carried = signals(model)
@@ -179,29 +180,30 @@ def spike_times(snn, x, batch_size=128):
             if carried[id(tensor)].kind == "spikes":
                 found[operation.name] = tensor
     x = checked_input(model, x)
-    # A dict, so that one layer alone does not come back bare.
-    leads = keras.Model(model.inputs, found).predict(x, batch_size=batch_size, verbose=0)
+    lead_times = keras.Model(model.inputs[0], found)
+    # `predict` would round float64 inputs to float32.
+    batches = [lead_times(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
     times = {}
     for name, tensor in found.items():
-        lead = np.asarray(leads[name], np.float64)
+        lead = np.concatenate([float64(batch[name]) for batch in batches])
         times[name] = np.where(lead > 0, carried[id(tensor)].window.end - lead, np.inf)
     return times
 
 
 def checked_input(model, x):
-    """Return `x` as an array that fits the one input of a Functional model.
+    """Return `x` as an array with the shape and type of the one input of a Functional model.
 
     Raises:
-        ValueError: the model has several inputs, or x is not numeric, has another shape or holds NaN.
+        ValueError: the model has several inputs, or x is not numeric, is empty, has another shape or holds NaN.
     """
     if len(model.inputs) != 1:
         raise ValueError(f"Expected a model with one input. Received: {len(model.inputs)} inputs")
     expected = model.inputs[0].shape
-    x = np.asarray(x)
+    x = np.asarray(x)  # a tensor or a list too
     if x.dtype.kind not in "biuf":
         raise ValueError(f"Expected numbers. Received: dtype={x.dtype}")
-    if x.ndim != len(expected) or any(n not in (None, m) for n, m in zip(expected, x.shape, strict=True)):
+    if not x.size or x.ndim != len(expected) or any(n not in (None, m) for n, m in zip(expected, x.shape, strict=True)):
         raise ValueError(f"Expected inputs of shape {expected}. Received: shape={x.shape}")
     if np.isnan(x).any():
         raise ValueError(f"Expected numbers. Received: NaN in {np.isnan(x).sum()} of {x.size} inputs")
-    return x
+    return tf.cast(x, model.inputs[0].dtype).numpy()

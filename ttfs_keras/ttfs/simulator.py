@@ -5,13 +5,12 @@ import dataclasses
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.readout import TTFSReadout
-from ttfs_keras.ttfs.schedule import as_functional, checked_input, operations, signals
+from ttfs_keras.ttfs.schedule import as_functional, checked_input, float64, operations, signals
 from ttfs_keras.ttfs.simulator_membrane import fire, integrate
 from ttfs_keras.ttfs.simulator_patches import image_taps, patches
 
@@ -199,10 +198,9 @@ def _plan(model, carried, shape):
 
 def _physics(layer, input_shape):
     weights, offsets = layer.physical_weights(input_shape)
-    weights = np.asarray(ops.convert_to_numpy(weights), np.float64)
-    offsets = np.zeros(weights.shape[-1]) if offsets is None else ops.convert_to_numpy(offsets)
-    slope = np.asarray(ops.convert_to_numpy(layer.slope(input_shape)), np.float64)
-    return _Physics(weights, np.asarray(offsets, np.float64), layer.parameterization.initial_slope, slope)
+    weights = float64(weights)
+    offsets = np.zeros(weights.shape[-1]) if offsets is None else float64(offsets)
+    return _Physics(weights, offsets, layer.parameterization.initial_slope, float64(layer.slope(input_shape)))
 
 
 def _encode(values, low, high):
@@ -290,7 +288,7 @@ def _padded(images, time):
 def _first_of_pool(layer, times):
     """Return the earliest spike of each pool, or where the channel's sign is -1 the latest, inf if one is silent."""
     batch, height, width, channels = times.shape
-    sign = ops.convert_to_numpy(layer.sign).astype(np.float64) if getattr(layer, "signed", False) else 1.0
+    sign = float64(layer.sign) if getattr(layer, "signed", False) else 1.0
     taps, image_shape = image_taps((height, width), layer.pool_size, layer.strides, (1, 1), layer.padding)
     # Padding is not part of a pool: it comes after everything, silence of a reversed channel included.
     images = _padded((sign * times).reshape(batch, height * width, channels), np.inf)

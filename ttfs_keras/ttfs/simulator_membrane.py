@@ -62,8 +62,8 @@ def integrate(times, weights, threshold, start, stop):
         potential, change = change, potential
     # On the way from the last spike to `stop`, a membrane that ends at threshold within rounding has not crossed it.
     last = events[np.isfinite(times).sum(axis=1) - 1, np.arange(rows)]
-    above = potential - threshold > RESOLUTION * (stop + np.abs(threshold))
-    crossing[(crossing >= last[:, None]) & ~above] = np.inf
+    level = np.abs(potential - threshold) <= RESOLUTION * (stop + np.abs(threshold))
+    crossing[(crossing >= last[:, None]) & level] = np.inf
     return crossing, potential
 
 

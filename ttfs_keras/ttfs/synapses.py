@@ -15,12 +15,13 @@ class Synapses(keras.layers.Layer):
     """
 
     def __init__(self, *args, parameterization="b1", perturbation=None, **kwargs):
-        if kwargs.get("activation") not in (None, "linear"):
+        super().__init__(*args, **kwargs)
+        # Looked at here, because it may have been given by position.
+        if self.activation is not keras.activations.linear:
             raise ValueError(
                 f"{type(self).__name__} takes no activation: a spiking neuron or the read-out is built in. "
-                f"Received: activation={kwargs['activation']!r}"
+                f"Received: activation={keras.activations.serialize(self.activation)!r}"
             )
-        super().__init__(*args, **kwargs)
         self.parameterization = parameterizations.get(parameterization)
         self.perturbations = perturbations.get(perturbation, self.name)
 

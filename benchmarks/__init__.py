@@ -1,0 +1,1 @@
+"""Timings, never asserted by a test."""
