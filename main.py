@@ -29,7 +29,6 @@ def main(arguments):
     values = {item.name: flags.FLAGS[item.name].value for item in dataclasses.fields(Configuration)}
     replay = "".join(flags.FLAGS[name].serialize() + "\n" for name in values if values[name] is not None)
     logger = logging.getLogger("ttfs_keras")
-    logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler(sys.stdout))
     logger.propagate = False  # absl's own handler would print everything again
     try:

@@ -5,3 +5,4 @@ FLOAT64 = 1e-10  # mapped network against its ReLU source
 FLOAT32 = 1e-4  # relative: float32 against float64
 TRAINING = 1e-9  # weights of B1 against ReLU's after 30 epochs, float64
 GRADIENT = 1e-6  # relative: analytic gradient against central differences, float64
+QUANTILE = 0.02  # relative: a quantile of a sample against that of its population

@@ -16,7 +16,7 @@ def test_one_channel_may_be_left_out():
     ("array", "message"),
     [
         (np.zeros((3, 4, 5), np.uint8), r"file: expected images of shape \(n, 4, 4, 1\).*Received: shape \(3, 4, 5\)"),
-        (np.zeros((0, 4, 4), np.uint8), r"n >= 1.*\(0, 4, 4\)"),
+        (np.zeros((0, 4, 4), np.uint8), r"n >= 1.*\(0, 4, 4, 1\)"),
         (np.zeros(16, np.uint8), r"shape \(16,\)"),
         (np.zeros((3, 4, 4), "U1"), "dtype <U1"),
         (np.full((1, 4, 4), np.nan), "finite.*16 values"),

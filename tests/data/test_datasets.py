@@ -17,7 +17,7 @@ def test_load_normalises(isolated, name, dtype, files):
     assert (data.classes, data.input_range, data.image_shape) == (entry.classes, entry.input_range, entry.image_shape)
     assert data.x_train.dtype == data.x_test.dtype == dtype
     assert data.y_train.dtype == data.y_test.dtype == np.int64
-    np.testing.assert_allclose(data.x_test, (splits.x_test - entry.mean) / entry.std, rtol=1e-5)
+    np.testing.assert_allclose(data.x_test, (splits.x_test - entry.mean) / entry.std, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(data.y_train, splits.y_train)
     assert outside_range(data.x_train, data.input_range) == 0
     assert data.x_train.flags.c_contiguous

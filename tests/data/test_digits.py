@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttfs_keras.data import digits, load
@@ -56,6 +56,7 @@ def test_upsampling_equals_tf_image_resize():
     np.testing.assert_allclose(digits.upsample(images, 28), expected, atol=1e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(12, 40))
 def test_upsampling_interpolates(source, target):
     matrix = digits._interpolation(source, target)

@@ -2,7 +2,7 @@ import gzip
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttfs_keras.data import formats, spec
@@ -103,6 +103,7 @@ def test_idx_of_emnist_is_turned_upright(tmp_path, files):
     assert_same(formats.read_idx_files(formats.find_idx(tmp_path, spec("EMNIST").idx), spec("EMNIST")), upright)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=30), st.data())
 def test_idx_with_bytes_missing_or_added_is_refused(tmp_path_factory, files, values, data):
     path = tmp_path_factory.mktemp("idx") / "labels"

@@ -20,6 +20,7 @@ def seen(n, *args):
     return result
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**6), st.integers(1, 1000))
 def test_steps_cover_all_samples_with_no_batch_to_spare(n, batch_size):
     assert (steps(n, batch_size) - 1) * batch_size < n <= steps(n, batch_size) * batch_size
@@ -51,11 +52,8 @@ def test_order_does_not_depend_on_the_global_seed():
 
 
 def test_order_is_the_one_recorded_here():
-    # A resumed run reads this order on another day, machine and version: a change breaks runs that are under way.
-    assert seen(8, 8, 7, 0, 2) == RECORDED
-
-
-RECORDED: list[list[int]] = []
+    # A run may be resumed on another machine or version: a change here breaks runs that are under way.
+    assert seen(8, 8, 7, 0, 2) == [[7, 6, 2, 5, 0, 3, 1, 4], [5, 7, 3, 0, 2, 6, 1, 4]]
 
 
 def test_types_shapes_and_cardinality():
@@ -81,6 +79,7 @@ def test_fit_resumes_to_the_same_weights():
             initial_epoch=first,
             epochs=epochs,
             verbose=0,
+            shuffle=False,
         )
 
     def new():

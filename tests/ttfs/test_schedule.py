@@ -105,6 +105,16 @@ def test_spike_times_leave_out_pools_of_potentials():
     assert list(spike_times(snn, np.ones((1, 2, 2, 1)))) == ["encoder", "neuron"]
 
 
+def test_layers_may_have_been_called_before():
+    layers = [tk.TTFSEncoder(name="encoder"), tk.TTFSDense(3, name="dense"), tk.TTFSReadout(2, name="readout")]
+    snn = keras.Sequential([keras.Input((3,))])
+    for layer in layers:
+        snn.add(layer)  # builds the model anew
+    layers[1](keras.Input((3,)))
+    assert schedule(snn) == {"encoder": (0, 1), "dense": (1, 2), "readout": (1, 2)}
+    assert list(spike_times(snn, np.ones((1, 3)))) == ["encoder", "dense"]
+
+
 def subclassed():
     class Subclassed(keras.Model):
         def call(self, x):
@@ -122,15 +132,8 @@ def nested():
 
 def shared():
     inputs = keras.Input((3,))
-    dense = tk.TTFSDense(3)
+    dense = tk.TTFSDense(3, name="dense")
     return keras.Model(inputs, tk.TTFSReadout(2)(dense(dense(tk.TTFSEncoder()(inputs)))))
-
-
-def borrowed():
-    dense = tk.TTFSDense(3)
-    dense(keras.Input((3,)))
-    inputs = keras.Input((3,))
-    return keras.Model(inputs, dense(tk.TTFSEncoder()(inputs)))
 
 
 def without_encoder():
@@ -142,9 +145,8 @@ def without_encoder():
     [
         (subclassed, "Functional model or a Sequential"),
         (lambda: keras.Sequential([tk.TTFSDense(2)]), "Functional model or a Sequential"),
-        (nested, "a model as the layer 'inner'"),
-        (shared, "used once"),
-        (borrowed, "used once"),
+        (nested, "models as layers, inner"),
+        (shared, "Received: dense used more often"),
         (without_encoder, "'first' has none"),
     ],
 )

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,9 +10,12 @@ from ttfs_keras.ttfs.simulator_membrane import fire, integrate
 
 
 def closed_form(times, weights, threshold, start, stop):
-    """Oracle for one neuron: V is a sum of ramps; the first crossing is bracketed by their corners, then bisected."""
-    slopes, onsets = weights, np.concatenate([[start], times])
-    slopes, onsets = slopes[np.isfinite(onsets)], onsets[np.isfinite(onsets)]
+    """Oracle for one neuron, whose V is a sum of ramps: bracket the first crossing by their corners, then bisect.
+
+    Returns the crossing before `stop`, inf if there is none, and the potential at `stop`.
+    """
+    onsets = np.concatenate([[start], times])
+    slopes, onsets = weights[np.isfinite(onsets)], onsets[np.isfinite(onsets)]
 
     def potential(t):
         return (slopes * np.maximum(t - onsets, 0)).sum()
@@ -18,14 +23,13 @@ def closed_form(times, weights, threshold, start, stop):
     corners = np.unique(np.append(onsets, stop))
     if threshold <= 0:
         return corners[0], potential(stop)
-    for low, high in zip(corners, corners[1:], strict=False):
+    for low, high in itertools.pairwise(corners):
         if potential(high) >= threshold:
             for _ in range(80):
                 middle = (low + high) / 2
                 low, high = (low, middle) if potential(middle) >= threshold else (middle, high)
             return high, potential(stop)
     return np.inf, potential(stop)
-
 
 
 @settings(max_examples=150, deadline=None)

@@ -55,7 +55,7 @@ def activation_sizes(model, tensors, data, quantile=None):
     """
     if not tensors:
         return np.zeros(0)
-    probe = keras.Model(model.input, tensors)
+    probe = keras.Model(model.inputs, tensors)
 
     def measure(activation):
         return tf.reduce_max(activation) if quantile is None else positive_quantile(activation, quantile)
@@ -63,7 +63,8 @@ def activation_sizes(model, tensors, data, quantile=None):
     measured = []
     for batch in data:
         _check(np.asarray(batch), model.inputs[0].shape)
-        measured.append([float(measure(activation)) for activation in keras.tree.flatten(probe(batch))])
+        activations = keras.tree.flatten(probe([tf.cast(batch, model.inputs[0].dtype)]))
+        measured.append([float(measure(activation)) for activation in activations])
     if not measured:
         raise ConversionError("calibration_data: expected at least one sample. Received: none")
     measured = np.array(measured)

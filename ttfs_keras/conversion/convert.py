@@ -68,7 +68,8 @@ def _graph(model):
         return graph
     clone = keras.models.clone_model(graph)  # layers that other models call too have no input of their own
     for layer in graph.layers:
-        clone.get_layer(layer.name).set_weights(layer.get_weights())
+        if layer.weights:
+            clone.get_layer(layer.name).set_weights(layer.get_weights())
     return clone
 
 
@@ -84,7 +85,7 @@ def _walk(model, network, input_range):
     taken = {operation.name for operation in model.operations}
     lead = TTFSEncoder(
         input_range, network.options["perturbation"], name="encoder" if "encoder" not in taken else "ttfs_encoder",
-        dtype=source.dtype if "float" in source.dtype else None,
+        dtype=source.dtype,
     )(inputs)  # fmt: skip
     channels = lead.shape[-1]
     # One value for each tensor; behind a refused operation, all that it might have been.
@@ -111,10 +112,11 @@ def _walk(model, network, input_range):
             refuse(operation, Refusal("it joins several inputs", "convert a chain of layers"))
         else:
             try:
-                values[id(operation.output)] = (_map(rule, operation, values[id(operation.input)], network),)
+                candidates = values.get(id(operation.input)) or (_silent(operation.input),)
+                values[id(operation.output)] = (_map(rule, operation, candidates, network),)
             except Refusal as refusal:
                 refuse(operation, refusal)
-    result = values[id(model.outputs[0])][0]
+    (result, *_) = values.get(id(model.outputs[0]), (None,))
     if isinstance(result, Potential) and not refused:
         try:
             result = network.read_out(result)
@@ -124,6 +126,7 @@ def _walk(model, network, input_range):
         raise ConversionError("model: expected logits as output. Received: the output of a ReLU")
     if refused:
         raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
+    assert result is not None  # else an operation was refused
     return inputs, result.tensor
 
 

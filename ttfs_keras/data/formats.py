@@ -15,7 +15,7 @@ from ttfs_keras.data import checks
 from ttfs_keras.data.specs import BinFiles, DatasetSpec, IdxFiles
 from ttfs_keras.errors import DataError
 
-_UNREADABLE = (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _IDX_UNSIGNED_BYTE = 8
 NPZ_FIELDS = ("x_train", "y_train", "x_test", "y_test")
 

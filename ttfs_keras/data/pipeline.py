@@ -21,7 +21,8 @@ def batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int, first_epoc
     """Return the batches of the epochs first_epoch..epochs-1, one epoch after another.
 
     Each epoch is a permutation of all samples determined by (seed, epoch); its last batch may be smaller. Use it as
-    `model.fit(batches(...), steps_per_epoch=steps(n, batch_size), initial_epoch=first_epoch, epochs=epochs)`.
+    `model.fit(batches(...), steps_per_epoch=steps(n, batch_size), initial_epoch=first_epoch, epochs=epochs,
+    shuffle=False)`; without the last argument Keras warns that it will not shuffle a data set.
 
     Args:
         x: (n, ...), n >= 1.
@@ -54,7 +55,7 @@ def batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int, first_epoc
     def epoch_indices(epoch: tf.Tensor) -> tf.data.Dataset:
         # A named algorithm, because "auto_select" gives other numbers on other devices.
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(n, dtype=tf.int64), seed=tf.stack([tf.constant(seed % 2**63, tf.int64), epoch]), alg="philox"
+            tf.range(n, dtype=tf.int64), seed=tf.stack([tf.constant(int(seed) % 2**63, tf.int64), epoch]), alg="philox"
         )
         # Slicing whole batches costs a step of tf.data for each batch instead of one for each sample.
         indices = tf.data.Dataset.from_tensor_slices(tf.reshape(order[:whole], (-1, batch_size)))

@@ -57,16 +57,21 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
         raise ValueError(f"Expected as many labels as inputs, and at least one. Received: {len(y)} and {len(x)}")
     start = time.perf_counter()
     layers = spiking_layers(model)
-    probe = keras.Model(model.input, [layer.output for layer in layers] + [model.output])
+    probe = keras.Model(model.inputs, [layer.output for layer in layers] + model.outputs)
     counts, outputs = [0] * len(layers), []
     for at in range(0, len(x), batch_size):
-        *leads, output = keras.tree.flatten(probe(x[at : at + batch_size], training=False))
+        batch = x[at : at + batch_size]
+        *leads, output = keras.tree.flatten(probe([batch], training=False))
         counts = [
             total + np.asarray(tf.math.count_nonzero(lead, axis=0)) for total, lead in zip(counts, leads, strict=True)
         ]
         outputs.append(np.asarray(output))
-    outputs = np.concatenate(outputs)
     seconds = time.perf_counter() - start
+    outputs = np.concatenate(outputs)
+    reference = None
+    if source is not None:  # not by `predict`, which casts arrays to float32
+        starts = range(0, len(x), batch_size)
+        reference = np.concatenate([source(x[at : at + batch_size], training=False) for at in starts])
 
     rows = {
         layer.name: {
@@ -78,7 +83,6 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
     }
     neurons = [c for layer, c in zip(layers, counts, strict=True) if not isinstance(layer, TTFSEncoder)]
     encoder = next((layer for layer in layers if isinstance(layer, TTFSEncoder)), None)
-    reference = None if source is None else source.predict(x, batch_size=batch_size, verbose=0)
     return MetricCard(
         accuracy=float(np.mean(outputs.argmax(-1) == y)),
         agreement=None if reference is None else float(np.mean(outputs.argmax(-1) == reference.argmax(-1))),

@@ -50,6 +50,8 @@ class RunFolder:
         Raises:
             ConfigurationError: the run that is there had other flags.
         """
+        for unfinished in self.path.glob(".*"):  # what a killed process was writing
+            unfinished.unlink()
         noted = self / "flags.txt"
         if resume and noted.exists():
             old, new = (_compared(text) for text in (noted.read_text(encoding="utf-8"), flags))

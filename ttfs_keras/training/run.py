@@ -1,5 +1,6 @@
 """One run: data, model, measurement, training, measurement, artefacts."""
 
+import contextlib
 import logging
 import time
 
@@ -42,13 +43,22 @@ def run(configuration, flags=""):
     keras.utils.set_random_seed(c.seed)
     model, source = initial_model(c, data)
     folder.start(flags, c.resume)
-    log = logging.FileHandler(folder / "run.log", encoding="utf-8")
-    logger.addHandler(log)
-    try:
+    with _logged(folder / "run.log"):
         return _run(c, data, folder, model, source, start)
+
+
+@contextlib.contextmanager
+def _logged(path):
+    """Append what is logged to a file; leave the logger as it was."""
+    handler, level = logging.FileHandler(path, encoding="utf-8"), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
     finally:
-        logger.removeHandler(log)
-        log.close()
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _run(c, data, folder, model, source, start):
@@ -69,6 +79,7 @@ def _run(c, data, folder, model, source, start):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+    model.optimizer.build(model.trainable_variables)  # else a model saved without training loads with a warning
     if c.resume and (state := resume(folder, per_epoch)):
         model, rows = state
         logger.info("resumed after epoch %d", len(rows))

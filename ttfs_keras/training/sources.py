@@ -1,5 +1,7 @@
 """The model a run starts from: new, or loaded from a file."""
 
+import contextlib
+import warnings
 import zipfile
 
 import keras
@@ -62,10 +64,8 @@ def initial_model(configuration, data):
 def _load(configuration, path, data):
     c = configuration
     if path.suffix == ".keras":
-        try:
+        with _loading(f"{path}: expected a model saved by Keras 3"):
             model = keras.saving.load_model(path)
-        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-            raise WeightsError(f"{path}: expected a model saved by Keras 3. Received: {error}") from error
         expected = ((None, *data.image_shape), (None, data.classes))
         if (model.input_shape, model.output_shape) != expected:
             raise WeightsError(
@@ -74,15 +74,13 @@ def _load(configuration, path, data):
             )
         if c.model_type == "ReLU" and is_spiking(model):
             raise WeightsError(f"{path}: expected a ReLU model for model_type ReLU. Received: a spiking one")
-        if model.dtype != c.dtype:
-            raise WeightsError(f"{path}: expected dtype {c.dtype}. Received: {model.dtype}")
+        if model.output.dtype != c.dtype:
+            raise WeightsError(f"{path}: expected dtype {c.dtype}. Received: {model.output.dtype}")
     else:
         model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
         if path.name.endswith(".weights.h5"):
-            try:
+            with _loading(f"{path}: expected weights of {c.model_name}"):
                 model.load_weights(path)
-            except (OSError, ValueError, KeyError) as error:
-                raise WeightsError(f"{path}: expected weights of {c.model_name}. Received: {error}") from error
         else:
             report = load_legacy_h5(model, path)
             if report.missing:
@@ -91,3 +89,14 @@ def _load(configuration, path, data):
     if broken:
         raise WeightsError(f"{path}: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
     return model
+
+
+@contextlib.contextmanager
+def _loading(expectation):
+    """Turn Keras's errors into `WeightsError`, and its warnings too: they tell of weights that were left random."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            yield
+    except (OSError, ValueError, TypeError, KeyError, UserWarning, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{expectation}. Received: {error}") from error

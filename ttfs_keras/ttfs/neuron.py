@@ -35,8 +35,9 @@ class TTFSNeuron(keras.layers.Layer):
     def build(self, input_shape):
         """Create the window."""
         self.window = self.add_weight(
-            name="window", shape=(), initializer=keras.initializers.Constant(self.initial_window), trainable=False,
-            aggregation="only_first_replica",
+            name="window", shape=(), trainable=False, aggregation="only_first_replica",
+            # `keras.initializers.Constant` would round it to float32.
+            initializer=lambda shape, dtype: keras.ops.full(shape, self.initial_window, dtype),
         )  # fmt: skip
         for item in self.perturbations:
             item.build(input_shape)

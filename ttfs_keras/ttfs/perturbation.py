@@ -74,10 +74,8 @@ class SpikeTimeJitter(Perturbation):
         self.draws.assign(draw + 1)
         # The owner sets layers apart that were given the same seed.
         stream = zlib.crc32(self.owner.encode()) & 0x7FFFFFFF
-        # Named, because XLA would choose another algorithm and draw other numbers.
-        seed = tf.random.fold_in(tf.stack([self.seed, stream]), draw, alg="philox")
-        seed = tf.random.fold_in(seed, replica, alg="philox")
-        noise = tf.random.stateless_normal(tf.shape(lead), seed, dtype=lead.dtype, alg="philox")
+        seed = tf.random.fold_in(tf.random.fold_in(tf.stack([self.seed, stream]), draw), replica)
+        noise = tf.random.stateless_normal(tf.shape(lead), seed, dtype=lead.dtype)
         smallest = window * np.finfo(lead.dtype.as_numpy_dtype).eps
         moved = ops.minimum(ops.maximum(lead + self.stddev * noise, smallest), window)
         return straight_through(lead, ops.where(lead > 0, moved, lead))
@@ -151,7 +149,7 @@ class WeightQuantization(Perturbation):
             high = ops.maximum(ops.max(values, axis=axes, keepdims=True), 0)
         levels = 2**self.bits - 1
         # All-zero weights have no range; any step keeps them 0.
-        step = ops.maximum(ops.cast((high - low) / levels, values.dtype), np.finfo(np.float32).tiny)
+        step = ops.maximum(ops.convert_to_tensor((high - low) / levels, values.dtype), np.finfo(np.float32).tiny)
         zero = ops.round(-low / step)
         return straight_through(values, (ops.clip(ops.round(values / step) + zero, 0, levels) - zero) * step)
 

@@ -16,10 +16,17 @@ class TTFSMaxPooling2D(keras.layers.MaxPooling2D):
     Args:
         pool_size, strides, padding, data_format: as for `keras.layers.MaxPooling2D`.
         signed: whether to have the non-trainable weight `sign`, `(channels,)`, 1 at first.
+
+    Raises:
+        ValueError: an argument is outside its range, or `signed` with another data_format than "channels_last".
     """
 
     def __init__(self, *args, signed=False, **kwargs):
         super().__init__(*args, **kwargs)
+        if signed and self.data_format != "channels_last":
+            raise ValueError(
+                f"signed=True expects data_format='channels_last'. Received: data_format={self.data_format!r}"
+            )
         self.signed = signed
 
     def build(self, input_shape):

@@ -1,5 +1,6 @@
 """The chain of windows: absolute times of a TTFS network, recovered from the widths that its layers hold."""
 
+import collections
 from typing import NamedTuple
 
 import keras
@@ -57,27 +58,29 @@ def as_functional(snn):
     raise ValueError(f"Expected a Functional model or a Sequential model that is built. Received: {snn!r}")
 
 
-def operations(model):
-    """Return `(operation, its input tensors)` of a Functional model's operations, inputs first, without InputLayers.
+class Step(NamedTuple):
+    """One operation of a model, with the symbolic tensors that it takes and gives in this model."""
+
+    operation: keras.Operation
+    inputs: list
+    outputs: list
+
+
+def steps(model):
+    """Return the `Step`s of a Functional model, inputs first, without its InputLayers.
 
     Raises:
-        ValueError: an operation is a model itself, is used twice, or was used outside this model before.
+        ValueError: an operation is a model itself or is used twice.
     """
-    known = {id(tensor) for tensor in model.inputs}
-    found = []
-    for operation in model.operations:
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
-        if isinstance(operation, keras.Model):
-            raise ValueError(f"Expected layers. Received: a model as the layer {operation.name!r}")
-        # Keras tells no more than the tensors of an operation's first use.
-        inputs = keras.tree.flatten(operation.input)
-        if any(id(tensor) not in known for tensor in inputs):
-            raise ValueError(f"Expected layers that are used once, here and first. {operation.name!r} or its input is not")
-        known.update(id(tensor) for tensor in keras.tree.flatten(operation.output))
-        found.append((operation, inputs))
-    if any(id(tensor) not in known for tensor in model.outputs):
-        raise ValueError("Expected layers that are used once, here and first. A layer of the outputs is not")
+    # `operation.input` is of a layer's first use, which may lie in another model: each `Sequential.add` builds one.
+    depths = sorted(model._nodes_by_depth.items(), reverse=True)
+    found = [Step(node.operation, node.input_tensors, node.outputs) for _, nodes in depths for node in nodes]
+    found = [step for step in found if not isinstance(step.operation, keras.layers.InputLayer)]
+    names = collections.Counter(step.operation.name for step in found)
+    if shared := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"Expected layers that are used once. Received: {', '.join(shared)} used more often")
+    if models := [step.operation.name for step in found if isinstance(step.operation, keras.Model)]:
+        raise ValueError(f"Expected layers. Received: models as layers, {', '.join(models)}")
     return found
 
 
@@ -88,10 +91,10 @@ def signals(model):
     starts with the wider one.
 
     Raises:
-        ValueError: as for `operations`, or a layer fires without an encoder before it.
+        ValueError: as for `steps`, or a layer fires without an encoder before it.
     """
     found = {id(tensor): Signal("values", None) for tensor in model.inputs}
-    for operation, inputs in operations(model):
+    for operation, inputs, outputs in steps(model):
         kinds = [found[id(tensor)].kind for tensor in inputs]
         arriving = [window for tensor in inputs if (window := found[id(tensor)].window) is not None]
         kind, window = kinds[0], _join(arriving)
@@ -103,7 +106,7 @@ def signals(model):
             kind, window = "spikes", Window(window.end, window.end + float(float64(operation.window)))
         elif window is not None and not (set(kinds) == {"spikes"} and isinstance(operation, POOLS + RELAYS)):
             kind = "potentials"
-        found |= {id(tensor): Signal(kind, window) for tensor in keras.tree.flatten(operation.output)}
+        found |= {id(tensor): Signal(kind, window) for tensor in outputs}
     return found
 
 
@@ -132,10 +135,10 @@ def schedule(snn):
     model = as_functional(snn)
     carried = signals(model)
     windows = {}
-    for operation, _ in operations(model):
-        window = carried[id(keras.tree.flatten(operation.output)[0])].window
+    for step in steps(model):
+        window = carried[id(step.outputs[0])].window
         if window is not None:
-            windows[operation.name] = window
+            windows[step.operation.name] = window
     return windows
 
 
@@ -174,11 +177,9 @@ def spike_times(snn, x, batch_size=128):
     model = as_functional(snn)
     carried = signals(model)
     found = {}
-    for operation, _ in operations(model):
-        if isinstance(operation, (TTFSEncoder, *SPIKING, *POOLS)):
-            tensor = operation.output
-            if carried[id(tensor)].kind == "spikes":
-                found[operation.name] = tensor
+    for operation, _, (tensor, *_) in steps(model):
+        if isinstance(operation, (TTFSEncoder, *SPIKING, *POOLS)) and carried[id(tensor)].kind == "spikes":
+            found[operation.name] = tensor
     x = checked_input(model, x)
     lead_times = keras.Model(model.inputs[0], found)
     # `predict` would round float64 inputs to float32.

@@ -10,7 +10,7 @@ from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.readout import TTFSReadout
-from ttfs_keras.ttfs.schedule import as_functional, checked_input, float64, operations, signals
+from ttfs_keras.ttfs.schedule import as_functional, checked_input, float64, signals, steps
 from ttfs_keras.ttfs.simulator_membrane import fire, integrate
 from ttfs_keras.ttfs.simulator_patches import image_taps, patches
 
@@ -47,7 +47,7 @@ class Simulation:
             the encoder, the spiking layers and the max pools.
         premature_by_layer: `{layer name: count}` neurons that reached threshold before their window, for each sample.
         saturated_by_layer: `{layer name: count}` neurons above threshold when their window opened. These are premature
-            too, since the membrane is continuous; the fast path clips them, and knows nothing of the other premature ones.
+            too, since the membrane is continuous. The fast path clips them and knows nothing of other premature ones.
         clipped_inputs: values outside the encoder's input range.
     """
 
@@ -76,10 +76,11 @@ def simulate(snn, x, armed=False):
         one spike at the first V_i = theta_i = B_i (t_max - t_min) + A_i (t_min - t_min_prev) - D_i
         read-out:              V_i at the last t_max, A_i = D_i/(t_max - t_min);  V_i/B_i is the output
 
-    It shares no formula with the layers' own `call`, the fast path, which never leaves lead times: nothing here computes
-    `W x + b`, a convolution or a clip. What the two share is the widths of the windows, the physical weights W and
-    offsets D that the layers hold, and the perturbations of emitted spikes. Where no neuron is premature they agree to
-    rounding. Times closer to t_min or t_max than 1e-12 of themselves count as equal to them.
+    It shares no formula with the layers' own `call`, the fast path, which never leaves lead times: nothing here
+    computes `W x + b`, a convolution or a clipped ReLU. The two share the widths of the windows, the physical weights
+    W, offsets D and slopes B that the layers hold, and the perturbations of emitted spikes. Where no neuron is
+    premature they agree to rounding; with `armed=True` they always do. Times closer to t_min or t_max than 1e-12 of
+    themselves count as equal to them.
 
     Source: Stanojevic et al., Nature Communications 15:6793 (2024); premature spikes and saturation are this package's.
 
@@ -105,9 +106,9 @@ def simulate(snn, x, armed=False):
 
     arrays = {id(model.inputs[0]): x.astype(np.float64)}
     times, premature, saturated, clipped = {}, {}, {}, 0
-    for operation, source, physics in plan:
+    for operation, source, target, physics in plan:
         array = arrays[id(source)]
-        signal = carried[id(operation.output)]
+        signal = carried[id(target)]
         if isinstance(operation, TTFSEncoder):
             low, high = operation.input_range
             clipped += int(((array < low) | (array > high)).sum())
@@ -124,7 +125,7 @@ def simulate(snn, x, armed=False):
             array = _digital(operation, array)
         elif isinstance(operation, _RESHAPES):
             array = _reshaped(operation, array)
-        arrays[id(operation.output)] = array
+        arrays[id(target)] = array
 
     outputs, (kind, window) = arrays[id(model.outputs[0])], carried[id(model.outputs[0])]
     if kind == "spikes":
@@ -149,8 +150,8 @@ def _type_in(operation, types):
 def _check_layers(model):
     """Raise one ValueError that lists every layer that cannot be simulated."""
     refused = []
-    kinds = {id(tensor): "values" for tensor in model.inputs}
-    for operation, inputs in operations(model):
+    kinds: dict[int, str | None] = {id(tensor): "values" for tensor in model.inputs}
+    for operation, inputs, outputs in steps(model):
         reason = None
         kind = _type_in(operation, _TAKES)
         takes = kinds.get(id(inputs[0]))
@@ -166,7 +167,7 @@ def _check_layers(model):
             refused.append(f"{operation.name} ({type(operation).__name__}): {reason}")
         # None behind a layer that is refused already, so that the layers after it are not blamed.
         gives = {None: None, TTFSEncoder: "spikes", TTFSReadout: "potentials"}.get(kind, takes)
-        kinds |= {id(tensor): gives for tensor in keras.tree.flatten(operation.output)}
+        kinds |= {id(tensor): gives for tensor in outputs}
     if refused:
         raise ValueError("The simulator cannot run these layers:\n  " + "\n  ".join(refused))
     if len(model.outputs) != 1:
@@ -174,23 +175,23 @@ def _check_layers(model):
 
 
 def _plan(model, carried, shape):
-    """Return `(operation, its input tensor, its _Physics or None)` of all operations; refuse what has no physics."""
+    """Return `(operation, its input, its output, its _Physics or None)` of all; refuse what has no physics."""
     shapes = {id(model.inputs[0]): shape}
     plan, refused = [], []
-    for operation, (source,) in operations(model):
+    for operation, (source,), (target,) in steps(model):
         shape = shapes[id(source)]
-        shapes[id(operation.output)] = tuple(operation.compute_output_shape(shape))
+        shapes[id(target)] = tuple(operation.compute_output_shape(shape))
         physics = None
         if isinstance(operation, TTFSDense | TTFSConv2D | TTFSReadout):
             physics = _physics(operation, shape)
-            window = carried[id(operation.output)].window
+            window = carried[id(target)].window
             if not all(np.isfinite(part).all() for part in (physics.weights, physics.offsets, window)):
                 refused.append(f"{operation.name}: weights, offsets and window must be finite")
             elif unphysical := int((physics.slope <= 0).sum()):
                 refused.append(f"{operation.name}: slope B <= 0 for {unphysical} of {physics.slope.size} neurons")
             elif window.start >= window.end:
                 refused.append(f"{operation.name}: window of no width, {tuple(window)}")
-        plan.append((operation, source, physics))
+        plan.append((operation, source, target, physics))
     if refused:
         raise ValueError("These layers have no physical counterpart:\n  " + "\n  ".join(refused))
     return plan
@@ -213,10 +214,9 @@ def _perturbed(times, window, layer):
     """Return emitted spike times with the layer's perturbations; premature ones keep their distance to the window."""
     if not layer.perturbations:
         return times
+    width = window.end - window.start
     lead = np.where(np.isinf(times), 0, window.end - times)
-    # A Python number could not be divided by powers of two and keep the tensors' type.
-    width = tf.constant(window.end - window.start, tf.float64)
-    ahead = np.maximum(lead - width.numpy(), 0)
+    ahead = np.maximum(lead - width, 0)
     moved = tf.constant(lead - ahead, tf.float64)
     for item in layer.perturbations:
         moved = item.perturb_spikes(moved, width)

@@ -13,8 +13,8 @@ def integrate(times, weights, threshold, start, stop):
 
         dV_i/dt = A_i H(t - start) + sum_j W_ij H(t - t_j),   V = 0 before the first of these events
 
-    V is linear between events, so the sums below have no error but rounding. A threshold at or below 0 is reached at the
-    first event. Source: Stanojevic et al., Nature Communications 15:6793 (2024), the integration phase.
+    V is linear between events, so the sums below have no error but rounding. A threshold at or below 0 is reached at
+    the first event. Source: Stanojevic et al., Nature Communications 15:6793 (2024), the integration phase.
 
     Args:
         times: `(rows, inputs)` absolute times of the incoming spikes, before `stop` or inf; they may precede `start`.

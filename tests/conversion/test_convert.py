@@ -1,0 +1,360 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import layers
+
+import ttfs_keras as tk
+from tests.conversion.sources import (
+    FLATTEN,
+    PROPERTY,
+    RELU,
+    TOLERANCE,
+    activations,
+    chain,
+    conv,
+    dense,
+    error,
+    images,
+    norm,
+    outputs,
+    pool,
+    sequential,
+)  # fmt: skip
+
+RANGES = ((-3.0, 3.0), (0.0, 1.0), (-1.0, 2.0))
+
+
+def small(**arguments):
+    return sequential(
+        (5, 6, 2), conv(padding="same"), norm(), pool(), conv(kernel_size=(2, 1), padding="same"), norm(), FLATTEN,
+        dense(activation="relu"), norm(), dense(4), **arguments,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_random_chains_are_exact(dtype):
+    @PROPERTY
+    @given(st.data(), st.sampled_from(RANGES), st.sampled_from((1, 6)), st.floats(0, 2))
+    def check(data, input_range, samples, margin):
+        model = chain(data.draw, dtype)
+        x = images(model, input_range, samples)
+        before = model.get_weights()
+        snn = tk.convert(model, x, input_range, margin)
+        assert error(model, snn, x) <= TOLERANCE[dtype]
+        if dtype == "float64":
+            np.testing.assert_array_equal(outputs(model, x).argmax(-1), outputs(snn, x).argmax(-1))
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+    check()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 2)])
+@pytest.mark.parametrize("input_range", RANGES)
+def test_images_smaller_than_the_kernel(shape, channels, input_range):
+    model = sequential(
+        (*shape, channels), conv(kernel_size=5, padding="same"), norm(), conv(padding="same", strides=2), norm(),
+        FLATTEN, dense(),
+    )  # fmt: skip
+    x = images(model, input_range)
+    assert error(model, tk.convert(model, x, input_range), x[:1]) <= TOLERANCE["float64"]
+
+
+def test_converting_twice_gives_the_same_network():
+    model = small()
+    x = images(model)
+    first, second = (tk.convert(model, x) for _ in range(2))
+    assert first.get_config() == second.get_config()
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_converted_network_has_the_source_interface():
+    model = small()
+    snn = tk.convert(model, images(model))
+    assert snn.input_shape == model.input_shape and snn.output_shape == model.output_shape
+    assert snn.inputs[0].name == model.inputs[0].name and snn.name == f"{model.name}_ttfs"
+    assert {layer.name for layer in snn.layers} >= {layer.name for layer in model.layers if hasattr(layer, "kernel")}
+    assert {v.dtype for v in snn.variables} == {"float64"}
+
+
+def test_saved_network_gives_the_same_outputs(tmp_path):
+    model = small()
+    x = images(model, (-3, 3))
+    snn = tk.convert(model, x, (-3, 3), quantile=0.9, perturbation=[tk.TimeQuantization(6), tk.WeightQuantization(6)])
+    snn.save(tmp_path / "snn.keras")
+    np.testing.assert_array_equal(outputs(keras.models.load_model(tmp_path / "snn.keras"), x), outputs(snn, x))
+
+
+def border_map(offset, kernel, bias, shape):
+    """What a constant image gives, zero outside it, by loops over the positions; stride 1, padding 'same'."""
+    rows, columns = kernel.shape[:2]
+    top, left = (rows - 1) // 2, (columns - 1) // 2
+    result = np.empty((*shape, kernel.shape[-1]))
+    for y, x in np.ndindex(*shape):
+        inside = [
+            offset @ kernel[r, c]
+            for r, c in np.ndindex(rows, columns)
+            if 0 <= y + r - top < shape[0] and 0 <= x + c - left < shape[1]
+        ]
+        result[y, x] = bias + np.sum(inside, axis=0)
+    return result
+
+
+def test_fine_tuning_keeps_the_border_tied():
+    model = sequential((4, 5, 2), conv(3), norm(), conv(kernel_size=(3, 2), padding="same"), norm(), FLATTEN, dense(4))
+    x = images(model, samples=16)
+    snn = tk.convert(model, x)
+    layer = next(layer for layer in snn.layers if getattr(layer, "input_affine", None) is not None)
+    before = layer.get_weights()
+    snn.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = snn.fit(x, np.arange(16) % 4, batch_size=8, epochs=10, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+    scale, offset = (np.asarray(v) for v in (layer.input_affine.scale, layer.input_affine.offset))
+    kernel, bias = np.asarray(layer.kernel), np.asarray(layer.bias)
+    moved = [not np.array_equal(old, new) for old, new in zip(before, layer.get_weights(), strict=True)]
+    named = dict(zip((v.path.removeprefix(f"{layer.name}/") for v in layer.weights), moved, strict=True))
+    assert named["kernel"] and named["bias"] and any(v for k, v in named.items() if k.endswith("offset"))
+    assert not any(v for k, v in named.items() if k.endswith("scale"))
+    weights, offsets = layer.trained_weights((None, *layer.input.shape[1:]))
+    np.testing.assert_allclose(weights, kernel * scale[:, None], rtol=1e-14)
+    expected = border_map(offset, kernel, bias, layer.output.shape[1:3])
+    np.testing.assert_allclose(np.asarray(offsets)[0], expected, atol=TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("margin", [-0.5, 0.0, 0.5, 2.0])
+def test_windows_are_the_largest_activations_and_a_margin(margin):
+    model = sequential(
+        (5, 5, 1), conv(), norm(), conv(activation=None), RELU, FLATTEN, dense(5, activation="relu"), dense()
+    )
+    x = images(model, samples=300)  # more than a batch of the calibration
+    snn = tk.convert(model, x, margin=margin)
+    fired = [
+        layer
+        for layer in model.layers
+        if getattr(layer, "activation", None) is keras.activations.relu or isinstance(layer, layers.ReLU)
+    ]
+    expected = [(1 + margin) * values.max() for values in activations(model, fired, x)]
+    windows = [float(layer.window) for layer in snn.layers if isinstance(layer, tk.TTFSConv2D | tk.TTFSDense)]
+    np.testing.assert_allclose(windows, expected, rtol=1e-12)
+    if margin >= 0:
+        assert error(model, snn, x) <= TOLERANCE["float64"]
+    else:
+        assert error(model, snn, x) > 0.01, "nothing saturated"
+
+
+def test_windows_from_a_quantile():
+    model = sequential((40,), dense(50, activation="relu"), dense())
+    x = images(model, samples=100)
+    (hidden,) = activations(model, model.layers[:1], x)
+    ordered = np.sort(hidden[hidden > 0])
+    snn = tk.convert(model, x, margin=0.25, quantile=0.9)
+    expected = 1.25 * ordered[int(np.ceil(0.9 * len(ordered))) - 1]
+    assert float(snn.get_layer("dense_0").window) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [({}, "GrowToMaximum"), ({"margin": -0.2}, "FixedWindow"), ({"quantile": 0.9}, "TrackQuantile")],
+)
+def test_windows_move_in_fine_tuning_as_they_were_calibrated(arguments, rule):
+    model = sequential((3,), dense(4, activation="relu"), dense())
+    neuron = tk.convert(model, images(model), **arguments).get_layer("dense_0").neuron
+    assert type(neuron.window_rule).__name__ == rule
+    for name in ("margin", "quantile"):
+        if hasattr(neuron.window_rule, name):
+            assert getattr(neuron.window_rule, name) == arguments.get(name, 0.5)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"margin": -1}, {"margin": float("nan")}, {"quantile": 0}, {"quantile": 1.1}, {"quantile": -0.1}]
+)
+def test_margin_and_quantile_out_of_range(arguments):
+    model = sequential((3,), dense(4, activation="relu"), dense())
+    with pytest.raises(tk.ConversionError, match=r"margin.*quantile.*Received"):
+        tk.convert(model, images(model), **arguments)
+
+
+def test_input_range_the_wrong_way_round():
+    model = sequential((3,), dense(4, activation="relu"), dense())
+    with pytest.raises(ValueError, match="p < q"):
+        tk.convert(model, images(model), (1, 0))
+
+
+def test_dead_layer_gets_some_window():
+    model = sequential((3,), dense(4, activation="relu"), dense(2, activation="relu"), dense())
+    model.layers[0].bias.assign(np.full(4, -100.0))
+    x = images(model)
+    snn = tk.convert(model, x)
+    assert float(snn.get_layer("dense_0").window) == 1.0
+    assert error(model, snn, x) <= TOLERANCE["float64"]
+
+
+def test_model_without_hidden_layer():
+    model = sequential((2, 2, 1), FLATTEN, dense())
+    x = images(model, (-1, 2))
+    assert error(model, tk.convert(model, x, (-1, 2)), x) <= TOLERANCE["float64"]
+
+
+def test_perturbation_reaches_every_layer():
+    model = small()
+    x = images(model, (-3, 3))
+    bits = 3
+    snn = tk.convert(model, x, (-3, 3), perturbation=[tk.WeightQuantization(bits, -2, 2), tk.TimeQuantization(bits)])
+    acting = [
+        layer for layer in snn.layers if not isinstance(layer, layers.InputLayer | layers.Flatten | tk.TTFSMaxPooling2D)
+    ]
+    assert len(acting) == 5
+    for layer, values in zip(acting, activations(snn, acting, x), strict=True):
+        assert [type(p) for p in layer.perturbations] == [tk.WeightQuantization, tk.TimeQuantization], layer.name
+        if hasattr(layer, "kernel"):
+            for weights in layer.physical_weights((None, *layer.input.shape[1:])):
+                assert len(np.unique(np.round(weights, 9))) <= 2**bits, layer.name
+        if not isinstance(layer, tk.TTFSReadout):
+            steps = values / float(layer.window) * 2**bits
+            np.testing.assert_allclose(steps, np.round(steps), atol=1e-9, err_msg=layer.name)
+
+
+def test_jitter_draws_apart_in_every_layer():
+    model = sequential((3,), dense(3, activation="relu"), dense(3, activation="relu"), dense())
+    snn = tk.convert(model, images(model), perturbation=tk.SpikeTimeJitter(0.1, seed=0))
+    held = [layer.perturbations for layer in snn.layers if hasattr(layer, "perturbations")]
+    assert len(held) == 4 and len({item.owner for (item,) in held}) == 4
+    assert not np.array_equal(outputs(snn, images(model)), outputs(snn, images(model)))
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("spelling", ["within", "activation", "layer"])
+def test_heads_stay_digital(head, spelling):
+    if (head, spelling) == ("sigmoid", "layer"):
+        pytest.skip("there is no such layer")
+    step = {"within": (), "activation": ((layers.Activation, {"activation": head}),), "layer": ((layers.Softmax, {}),)}
+    readout = dense(4, activation=head if spelling == "within" else None)
+    model = sequential((3, 3, 1), conv(padding="same"), norm(), FLATTEN, readout, *step[spelling])
+    x = images(model)
+    snn = tk.convert(model, x)
+    assert isinstance(snn.layers[-2], tk.TTFSReadout) and snn.layers[-2].name == "dense_3"
+    assert error(model, snn, x) <= TOLERANCE["float64"]
+    if head == "softmax":
+        np.testing.assert_allclose(outputs(snn, x).sum(-1), 1)
+
+
+def test_every_offending_operation_is_listed():
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            layers.Conv2D(2, 3, name="fine", activation="relu"),
+            layers.Conv2D(2, 3, name="straight"),
+            layers.LeakyReLU(name="leaky"),
+            layers.LayerNormalization(name="norm"),
+            layers.Flatten(name="flat"),
+            layers.Dense(3, activation="tanh", name="hyperbolic"),
+            layers.Dense(3, name="linear"),
+            layers.ReLU(max_value=6, name="six"),
+            layers.Dense(3, activation="elu", name="exponential"),
+            layers.Dense(2, name="end"),
+        ]
+    )
+    x = keras.Input((6, 6, 1), name="twin")
+    branch = layers.Flatten(name="twin_flat")(x)
+    joined = layers.Add(name="sum")([model(x), layers.Dense(2, name="skip")(branch)])
+    with pytest.raises(tk.ConversionError) as caught:
+        tk.convert(model, images(model))
+    lines = str(caught.value).splitlines()[1:]
+    listed = {line.split()[0]: line for line in lines}
+    assert set(listed) == {"leaky", "norm", "hyperbolic", "six", "exponential"}
+    for name, kind in {
+        "leaky": "LeakyReLU",
+        "norm": "LayerNormalization",
+        "hyperbolic": "Dense",
+        "six": "ReLU",
+    }.items():
+        assert f"({kind})" in listed[name] and "; remedy: " in listed[name]
+    assert "tanh" in listed["hyperbolic"]
+    with pytest.raises(tk.ConversionError, match=r"(?s)Sequential.*sum \(Add\)"):
+        tk.convert(keras.Model(x, joined), images(model))
+
+
+def test_layers_that_other_models_call_too():
+    model = small()
+    x = images(model)
+    other = keras.Sequential(
+        [keras.Input(model.input_shape[1:], dtype="float64"), *model.layers[:-1], layers.Dense(2, dtype="float64")]
+    )
+    assert error(other, tk.convert(other, x), x) <= TOLERANCE["float64"]
+    assert error(model, tk.convert(model, x), x) <= TOLERANCE["float64"]
+
+
+def test_layer_that_is_called_twice_is_refused():
+    inputs = keras.Input((4,))
+    twice = layers.Dense(4, activation="relu", name="twice")
+    model = keras.Model(inputs, layers.Dense(2)(twice(twice(inputs))))
+    with pytest.raises(tk.ConversionError, match=r"twice \(Dense\): .* more than once"):
+        tk.convert(model, images(model))
+
+
+def test_raw_operations_are_not_dropped():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(keras.ops.relu(layers.Dense(3)(inputs))))
+    with pytest.raises(tk.ConversionError, match=r"\(Relu\)"):
+        tk.convert(model, images(model))
+
+
+def functional(outputs_of):
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, outputs_of(inputs))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (lambda: keras.Sequential([layers.Dense(2)]), "built"),
+        (lambda: "model.keras", "Received: 'model.keras'"),
+        (lambda: functional(lambda x: [layers.Dense(2)(x), layers.Dense(3)(x)]), "one output. Received: 1 and 2"),
+        (lambda: functional(layers.Dense(2, activation="relu")), "expected logits"),
+    ],
+)
+def test_models_that_are_no_chain_of_layers_to_logits(model, message):
+    with pytest.raises(tk.ConversionError, match=message):
+        tk.convert(model(), np.zeros((4, 3)))
+
+
+def test_several_inputs():
+    inputs = [keras.Input((3,)), keras.Input((3,))]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(inputs)))
+    with pytest.raises(tk.ConversionError, match="one input"):
+        tk.convert(model, np.zeros((4, 3)))
+
+
+def test_all_broken_weights_are_named():
+    model = small()
+    model.layers[0].kernel.assign(np.full(model.layers[0].kernel.shape, np.nan))
+    model.layers[1].moving_variance.assign(np.full(4, np.inf))
+    with pytest.raises(tk.ConversionError, match=r"conv2d_0/kernel.*batchnormalization_1/moving_variance"):
+        tk.convert(model, images(model))
+
+
+def test_layer_named_like_the_encoder():
+    model = sequential((3,), dense(4, activation="relu", name="encoder"), dense())
+    x = images(model)
+    assert error(model, tk.convert(model, x), x) <= TOLERANCE["float64"]
+
+
+def test_calibration_with_bytes():
+    model = small(dtype="float32")
+    x = images(model, (0, 255)).astype("uint8")
+    snn = tk.convert(model, x, (0, 255))
+    assert error(model, snn, x.astype("float32")) <= TOLERANCE["float32"]
+
+
+def test_calibration_from_a_dataset():
+    model = small()
+    x = images(model)
+    data = tf.data.Dataset.from_tensor_slices((x, np.arange(len(x)))).batch(4)
+    for one, other in zip(tk.convert(model, data).get_weights(), tk.convert(model, x).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

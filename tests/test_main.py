@@ -1,0 +1,46 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def main(*flags, folder):
+    command = [sys.executable, str(ROOT / "main.py"), f"--logging_dir={folder}", *flags]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--epoch=3"], "Did you mean: epochs"),
+        (["--model_type=ANN"], "SNN|ReLU"),
+        (["--epochs=-1", "--model_name=LeNet"], "epochs: expected at least 0. Received: -1"),
+        (["DIGITS"], "Expected flags only. Received: DIGITS"),
+        (["--data_name=MNIST", "--data_dir=no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_bad_flags_end_in_one_message(tmp_path, flags, message):
+    done = main(*flags, folder=tmp_path / "logs")
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "logs").exists()
+
+
+def test_relu_then_snn_as_in_the_readme_and_the_flag_file_replays(tmp_path):
+    small = ["--units=32", "--epochs=2", "--model_name=FC2_example"]
+    assert main("--model_type=ReLU", "--save=True", *small, folder=tmp_path).returncode == 0
+    done = main("--model_type=SNN", "--load=True", *small, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "agreement with the ReLU model before training 1.0000" in done.stdout
+    folder = tmp_path / "DIGITS-FC2_example"
+    card = (folder / "metrics.csv").read_text()
+    again = main(f"--flagfile={folder / 'flags.txt'}", folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    losses = [
+        [line.split(",")[2] for line in text.splitlines()] for text in (card, (folder / "metrics.csv").read_text())
+    ]
+    assert losses[0] == losses[1]

@@ -1,0 +1,52 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from ttfs_keras import ConfigurationError
+from ttfs_keras.training.configuration import Configuration
+
+
+def test_the_default_is_valid():
+    Configuration().validate()
+
+
+def test_all_problems_are_listed_at_once():
+    wrong = {
+        "model_type": "ANN", "model_name": "LeNet", "data_name": "SVHN", "batch_size": 0, "epochs": -1, "lr": 0.0,
+        "noise": -1.0, "time_bits": -1, "weight_bits": 25, "w_min": 0.5, "w_max": 0.4, "latency_quantiles": 1.5,
+        "margin": -0.1, "units": 0, "depth": 0, "train_samples": 0, "test_samples": 0, "dtype": "int8", "seed": -1,
+        "load": "no-such-file.keras",
+    }  # fmt: skip
+    with pytest.raises(ConfigurationError) as error:
+        Configuration(**wrong).validate()
+    for name, value in wrong.items():
+        assert any(line.strip().startswith(f"{name}: ") for line in str(error.value).splitlines()), name
+        assert str(value) in str(error.value)
+
+
+def test_a_relu_run_takes_no_hardware_flags():
+    with pytest.raises(ConfigurationError, match="noise: expected 0 with model_type ReLU"):
+        Configuration(model_type="ReLU", noise=0.1).validate()
+
+
+def test_a_bare_file_name_is_looked_up_in_the_logging_dir(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    configuration = Configuration(logging_dir="logs", load="weights.h5")
+    assert configuration.load_path == Path("logs/weights.h5")
+    Path("weights.h5").touch()
+    assert configuration.load_path == Path("weights.h5")
+
+
+@pytest.mark.parametrize("value", ["False", "false", ""])
+def test_load_false_loads_nothing(value):
+    assert Configuration(load=value).load_path is None
+
+
+def test_load_true_is_the_relu_model_of_the_run_folder():
+    configuration = Configuration(load="True", data_name="MNIST", model_name="FC2_a")
+    assert configuration.load_path == Path("logs/MNIST-FC2_a/ReLU.keras")
+
+
+def test_every_flag_is_explained():
+    assert all(item.metadata["help"] for item in dataclasses.fields(Configuration))

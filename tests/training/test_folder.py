@@ -1,0 +1,47 @@
+import pytest
+
+from ttfs_keras import ConfigurationError
+from ttfs_keras.training.folder import RunFolder
+
+FLAGS = "--lr=0.1\n--epochs=2\n"
+
+
+def test_a_new_run_keeps_the_earlier_one_and_the_saved_models(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.start(FLAGS, resume=False)
+    (folder / "card.json").write_text("first")
+    (folder / "ReLU.keras").write_text("model")
+    folder.start("--lr=0.2\n", resume=False)
+    assert (folder / "flags.txt").read_text() == "--lr=0.2\n"
+    assert (folder / "ReLU.keras").exists() and not (folder / "card.json").exists()
+    (kept,) = (folder / "previous").iterdir()
+    assert (kept / "card.json").read_text() == "first"
+    assert (kept / "flags.txt").read_text() == FLAGS
+
+
+def test_resume_keeps_the_files_and_allows_more_epochs(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(FLAGS, resume=False)
+    (folder / "state.json").write_text("[]")
+    folder.start("--lr=0.1\n--epochs=9\n--resume\n", resume=True)
+    assert (folder / "state.json").exists() and not (folder / "previous").exists()
+
+
+def test_resume_refuses_other_flags(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(FLAGS, resume=False)
+    with pytest.raises(ConfigurationError, match=r"--lr=0.1.*Received: .*--lr=0.2"):
+        folder.start("--lr=0.2\n--epochs=2\n", resume=True)
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    folder = RunFolder(tmp_path)
+    (folder / ".state-123.keras").touch()
+    folder.start(FLAGS, resume=True)
+    assert not (folder / ".state-123.keras").exists()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="logging_dir: expected a folder to write to"):
+        RunFolder(tmp_path / "file" / "run")

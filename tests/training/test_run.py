@@ -1,0 +1,192 @@
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests import tolerances
+from ttfs_keras import WeightsError
+from ttfs_keras.data import load
+from ttfs_keras.plots import read_metrics
+from ttfs_keras.training import record
+from ttfs_keras.training import run as run_module
+from ttfs_keras.training.configuration import Configuration
+from ttfs_keras.training.run import run
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"units": 32, "train_samples": 256, "test_samples": 64, "batch_size": 32}
+
+
+def trained(folder, **settings):
+    configuration = Configuration(logging_dir=str(folder), **SMALL | settings)
+    return configuration.folder, run(configuration)
+
+
+def weights(folder, name="SNN.keras"):
+    return [np.asarray(v) for v in keras.saving.load_model(folder / name).variables]
+
+
+def test_the_run_folder_is_complete(tmp_path):
+    folder, card = trained(tmp_path, epochs=2, save=True)
+    assert json.loads((folder / "card.json").read_text()) == card
+    assert {
+        "accuracy",
+        "agreement",
+        "max_abs_error",
+        "spikes_per_neuron",
+        "latency",
+        "seconds",
+        "versions",
+        "seed",
+    } <= set(card)
+    metrics = read_metrics(folder / "metrics.csv")
+    assert metrics["epoch"] == [1, 2]
+    assert {"loss", "accuracy", "learning_rate", "seconds", "window/dense_1"} <= set(metrics)
+    assert metrics["loss"][1] < metrics["loss"][0]
+    for name in ("flags.txt", "environment.json", "run.log", "windows.json", "best.weights.h5", "SNN.keras"):
+        assert (folder / name).stat().st_size or name == "flags.txt", name
+    plots = {path.name for path in (folder / "plots").iterdir()}
+    assert plots == {"training_curves.png", "spike_times.png", "raster.png", "spikes_per_neuron.png"}
+
+
+@pytest.mark.parametrize("name", ["FC2", "FC2_BN"])
+def test_a_saved_relu_model_becomes_an_equal_snn(tmp_path, name):
+    _, relu = trained(tmp_path, model_type="ReLU", model_name=name, epochs=2, save=True, dtype="float64")
+    _, snn = trained(tmp_path, model_type="SNN", model_name=name, epochs=0, load="True", dtype="float64")
+    assert snn["accuracy"] == relu["accuracy"]
+    assert snn["agreement"] == 1.0
+    assert snn["max_abs_error"] <= tolerances.FLOAT64
+    assert snn["spikes_per_neuron"] < 1
+
+
+def test_fine_tuning_starts_from_the_relu_accuracy(tmp_path):
+    _, relu = trained(tmp_path, model_type="ReLU", epochs=2, save=True)
+    _, snn = trained(tmp_path, epochs=1, load="True")
+    assert snn["accuracy_before"] == relu["accuracy"] and snn["agreement_before"] == 1.0
+
+
+def test_a_vgg_runs(tmp_path):
+    _, card = trained(tmp_path, model_name="VGG_BN", epochs=1, train_samples=8, test_samples=4, batch_size=4)
+    assert len(card["layers"]) == 1 + 13 + 2 and np.isfinite(card["latency"])
+
+
+def test_no_noise_and_no_bits_are_the_unperturbed_network(tmp_path):
+    plain = weights(trained(tmp_path / "a", epochs=1, save=True)[0])
+    zero = weights(trained(tmp_path / "b", epochs=1, save=True, noise=0.0, time_bits=0, weight_bits=0)[0])
+    assert all(np.array_equal(a, b) for a, b in zip(plain, zero, strict=True))
+
+
+def test_the_flags_act(tmp_path):
+    folder, card = trained(tmp_path, epochs=1, save=True, noise=0.01, time_bits=4, weight_bits=4, latency_quantiles=0.9)
+    layer = keras.saving.load_model(folder / "SNN.keras").get_layer("dense_1")
+    names = [type(item).__name__ for item in layer.perturbations]
+    assert names == ["WeightQuantization", "SpikeTimeJitter", "TimeQuantization"]
+    assert type(layer.neuron.window_rule).__name__ == "TrackQuantile"
+    _, wide = trained(tmp_path / "wide", epochs=1)
+    assert card["latency"] < wide["latency"]
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["write_metrics", "write_json"])
+def test_a_crash_at_any_moment_then_resume_equals_the_uninterrupted_run(tmp_path, monkeypatch, moment):
+    settings = {"epochs": 4, "save": True, "noise": 0.02, "train_samples": 250}
+    whole, expected = trained(tmp_path / "whole", **settings)
+    calls, original = [], getattr(record, moment)
+
+    def failing(path, content):
+        calls.append(path)
+        if len(calls) == 3:
+            raise Stop
+        original(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(record, moment, failing)
+        trained(tmp_path / "cut", **settings)
+    cut, received = trained(tmp_path / "cut", resume=True, **settings)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(whole), weights(cut), strict=True))
+    assert received["accuracy"] == expected["accuracy"]
+    losses = [read_metrics(folder / "metrics.csv")["loss"] for folder in (whole, cut)]
+    assert losses[0] == losses[1] and len(losses[0]) == 4
+
+
+def test_a_killed_process_resumes_to_the_same_result(tmp_path):
+    flags = [f"--logging_dir={tmp_path / 'cut'}", "--units=32", "--epochs=12", "--save=True", "--noise=0.02"]
+    command = [sys.executable, str(ROOT / "main.py"), *flags]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    state = tmp_path / "cut" / "DIGITS-FC2" / "state.json"
+    deadline = time.monotonic() + 120
+    while not (state.exists() and len(json.loads(state.read_text())) >= 2):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (state.parent / "card.json").exists()
+    subprocess.run([*command, "--resume"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    configuration = Configuration(logging_dir=str(tmp_path / "whole"), units=32, epochs=12, save=True, noise=0.02)
+    run(configuration)
+    resumed, whole = weights(state.parent), weights(configuration.folder)
+    assert all(np.array_equal(a, b) for a, b in zip(resumed, whole, strict=True))
+
+
+def test_resume_of_a_finished_run_trains_no_more(tmp_path):
+    folder, first = trained(tmp_path, epochs=1, save=True)
+    before = weights(folder)
+    _, second = trained(tmp_path, epochs=1, save=True, resume=True)
+    assert second["accuracy"] == first["accuracy"]
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(folder), strict=True))
+
+
+def broken_models(folder):
+    """Write model files that must be refused; return {name: part of the message}."""
+    trained(folder, model_type="ReLU", epochs=0, save=True)
+    path = folder / "DIGITS-FC2" / "ReLU.keras"
+    (folder / "truncated.keras").write_bytes(path.read_bytes()[:2000])
+    model = keras.saving.load_model(path)
+    model.save_weights(folder / "good.weights.h5")
+    (folder / "truncated.weights.h5").write_bytes((folder / "good.weights.h5").read_bytes()[:2000])
+    model.layers[-1].bias.assign([np.nan] * 10)
+    model.save(folder / "nan.keras")
+    other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    other.save(folder / "mismatched.keras")
+    other.save_weights(folder / "mismatched.weights.h5")
+    return {
+        "truncated.keras": "expected a model saved by Keras 3",
+        "truncated.weights.h5": "expected weights of FC2",
+        "nan.keras": "expected finite weights. Received: NaN or infinity in readout/bias",
+        "mismatched.keras": r"expected input and output shapes .*28, 28, 1.*Received: .*8, 8, 1",
+        "mismatched.weights.h5": "expected weights of FC2",
+        "good.weights.h5": None,
+    }
+
+
+def test_files_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
+    for name, message in broken_models(tmp_path / "source").items():
+        settings = {"load": str(tmp_path / "source" / name), "epochs": 0}
+        if message is None:
+            trained(tmp_path / name, **settings)
+            continue
+        with pytest.raises(WeightsError, match=message):
+            trained(tmp_path / name, **settings)
+        assert not list((tmp_path / name).glob("*/flags.txt"))
+
+
+def test_pixels_outside_the_range_are_reported(tmp_path, monkeypatch, caplog):
+    def shifted(*arguments):
+        data = load(*arguments)
+        x = data.x_test.copy()
+        x[0, 0, 0, 0] = 1.5
+        return dataclasses.replace(data, x_test=x)
+
+    monkeypatch.setattr(run_module, "load", shifted)
+    _, card = trained(tmp_path, epochs=0)
+    assert "1 pixels outside the input range (0.0, 1.0) will be clipped" in caplog.text
+    assert card["inputs_outside_range"] == 1
