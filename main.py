@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import sys
+from typing import Any
 
 from absl import app, flags
 
@@ -26,7 +27,7 @@ def main(arguments):
     """Run what the flags say; settings that cannot work end in one message and status 2."""
     if arguments[1:]:
         sys.exit(f"Expected flags only. Received: {' '.join(arguments[1:])}")
-    values = {item.name: flags.FLAGS[item.name].value for item in dataclasses.fields(Configuration)}
+    values: dict[str, Any] = {item.name: flags.FLAGS[item.name].value for item in dataclasses.fields(Configuration)}
     replay = "".join(flags.FLAGS[name].serialize() + "\n" for name in values if values[name] is not None)
     logger = logging.getLogger("ttfs_keras")
     logger.addHandler(logging.StreamHandler(sys.stdout))

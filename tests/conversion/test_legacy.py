@@ -51,11 +51,11 @@ def keras2_twin(tf_keras, model, names=KERAS2, seed=3):
                     name=name("conv"),
                     kernel_regularizer=tf_keras.regularizers.L2(5e-4),
                     dtype="float64",
-                )  # fmt: skip
+                )
             )
         elif isinstance(layer, layers.BatchNormalization):
             twin.add(old.BatchNormalization(name=name("norm"), dtype="float64"))
-            twin.add(old.Dropout(0.3))
+            twin.add(old.Dropout(0.3, dtype="float64"))
         elif isinstance(layer, layers.MaxPooling2D):
             twin.add(old.MaxPooling2D(dtype="float64"))
         elif isinstance(layer, layers.Flatten):
@@ -92,7 +92,7 @@ def test_logits_are_those_of_keras_2(tf_keras, tmp_path, names, whole):
     save(twin, tmp_path / "old.h5", whole)
     report = tk.load_legacy_h5(model, tmp_path / "old.h5")
     stored = [layer.name for layer in twin.layers if layer.weights]
-    assert report.matched == tuple(zip((l.name for l in model.layers if l.weights), stored, strict=True))
+    assert report.matched == tuple(zip((layer.name for layer in model.layers if layer.weights), stored, strict=True))
     assert report.missing == report.unused == ()
     x = images(model, (-3, 3))
     expected = twin.predict(x, verbose=0)

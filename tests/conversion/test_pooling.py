@@ -51,7 +51,7 @@ def test_pool_passes_lead_times_on():
     [
         ((conv(activation=None), pool(name="early")), r"early \(MaxPooling2D\): it pools values that have not fired"),
         ((conv(), pool(name="first", data_format="channels_first")), r"first \(MaxPooling2D\): data_format"),
-        ((conv(), (layers.AveragePooling2D, {"name": "mean"})), r"mean \(AveragePooling2D\)"),
+        ((conv(), (layers.AveragePooling2D, {"pool_size": 2, "name": "mean"})), r"mean \(AveragePooling2D\)"),
     ],
 )
 def test_refused(stack, message):

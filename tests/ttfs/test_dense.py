@@ -13,9 +13,7 @@ VARIANTS = {
     "alpha1": {"parameterization": "alpha1", "kernel_initializer": tk.SmartAlpha1(), "use_bias": False},
     "fixed": {"window": 0.7, "window_rule": tk.FixedWindow()},
     "quantile": {"window_rule": tk.TrackQuantile(0.9, margin=0.1, momentum=0.5)},
-    "perturbed": {
-        "perturbation": [tk.WeightQuantization(4), tk.SpikeTimeJitter(0.05, seed=1), tk.TimeQuantization(3)]
-    },
+    "perturbed": {"perturbation": [tk.WeightQuantization(4), tk.SpikeTimeJitter(0.05, seed=1), tk.TimeQuantization(3)]},
     "quantized": {"perturbation": [tk.WeightQuantization(4, per_channel=True), tk.TimeQuantization(4)]},
 }
 
@@ -72,7 +70,15 @@ def test_no_activation_may_be_spelled_out(activation):
     assert "activation" not in tk.TTFSDense(3, activation=activation).get_config()
 
 
-@pytest.mark.parametrize("window", [0, -1.0, float("nan")])
-def test_a_window_that_is_not_positive_is_refused(window):
-    with pytest.raises(ValueError, match="Expected window > 0"):
-        tk.TTFSDense(3, window=window)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 0}, "Expected window > 0"),
+        ({"window": -1.0}, "Expected window > 0"),
+        ({"window": float("nan")}, "Expected window > 0"),
+        ({"window_rule": "grow"}, "window_rule: expected"),
+    ],
+)
+def test_bad_arguments_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        tk.TTFSDense(3, **options)

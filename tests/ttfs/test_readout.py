@@ -9,9 +9,7 @@ from tests.tolerances import FLOAT64
 VARIANTS = {
     "default": {},
     "alpha1": {"parameterization": "alpha1", "kernel_initializer": tk.SmartAlpha1(), "use_bias": False},
-    "perturbed": {
-        "perturbation": [tk.WeightQuantization(4), tk.SpikeTimeJitter(0.05, seed=1), tk.TimeQuantization(3)]
-    },
+    "perturbed": {"perturbation": [tk.WeightQuantization(4), tk.SpikeTimeJitter(0.05, seed=1), tk.TimeQuantization(3)]},
 }
 
 

@@ -67,5 +67,5 @@ def activation_sizes(model, tensors, data, quantile=None):
         measured.append([float(measure(activation)) for activation in activations])
     if not measured:
         raise ConversionError("calibration_data: expected at least one sample. Received: none")
-    measured = np.array(measured)
-    return measured.max(0) if quantile is None else measured.mean(0)
+    sizes = np.array(measured)
+    return sizes.max(0) if quantile is None else sizes.mean(0)

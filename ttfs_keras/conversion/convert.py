@@ -1,5 +1,7 @@
 """From a trained ReLU model to the exact TTFS network."""
 
+import collections
+
 import keras
 import numpy as np
 
@@ -9,6 +11,7 @@ from ttfs_keras.conversion.network import Network
 from ttfs_keras.conversion.registry import Refusal, rule_of
 from ttfs_keras.conversion.values import Potential, Spikes
 from ttfs_keras.errors import ConversionError
+from ttfs_keras.graph import as_functional, calls
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 
@@ -43,7 +46,7 @@ def convert(model, calibration_data, input_range=(0.0, 1.0), margin=0.5, quantil
         raise ConversionError(f"model: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
     data = batches(model, calibration_data)
 
-    graph = _graph(model)
+    graph = as_functional(model)
     network = Network(window_rule=_rule(margin, quantile), perturbation=perturbation)
     inputs, outputs = _walk(graph, network, input_range)
 
@@ -59,18 +62,6 @@ def _rule(margin, quantile):
     if quantile is not None:
         return TrackQuantile(quantile, margin)
     return GrowToMaximum(margin) if margin >= 0 else FixedWindow()
-
-
-def _graph(model):
-    """Return the model as a Functional one whose layers, unless it calls them twice itself, have one call only."""
-    graph = keras.Model(model.inputs, model.outputs)
-    if all(len(operation._inbound_nodes) == 1 for operation in graph.operations):
-        return graph
-    clone = keras.models.clone_model(graph)  # layers that other models call too have no input of their own
-    for layer in graph.layers:
-        if layer.weights:
-            clone.get_layer(layer.name).set_weights(layer.get_weights())
-    return clone
 
 
 def _walk(model, network, input_range):
@@ -92,31 +83,29 @@ def _walk(model, network, input_range):
     values = {id(source): (Spikes(lead, np.full(channels, high - low), np.full(channels, low)),)}
     refused = []
 
-    def refuse(operation, refusal):
+    def refuse(operation, refusal, received=(), produced=()):
         kind = type(operation).__name__
         refused.append(f"{operation.name} ({kind}): {refusal.reason}; remedy: {refusal.remedy}")
-        for output in keras.tree.flatten(operation.output):
-            inputs = keras.tree.flatten(operation.input)
-            known = (value for tensor in inputs for value in values.get(id(tensor), ()))
+        known = [value for tensor in received for value in values[id(tensor)]]
+        for output in produced:
             values[id(output)] = (_silent(output), *(value for value in known if isinstance(value, Potential)))
 
-    for operation in model.operations:
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
+    found = calls(model)
+    times = collections.Counter(call.operation for call in found)
+    for operation, received, produced in found:
         rule = rule_of(operation)
-        if rule is None:
-            refuse(operation, Refusal("no exact TTFS counterpart is known", "replace it or register a converter"))
-        elif len(operation._inbound_nodes) > 1:
-            refuse(operation, Refusal("the model calls it more than once", "use a layer of its own for each call"))
-        elif len(keras.tree.flatten(operation.input)) != 1:
-            refuse(operation, Refusal("it joins several inputs", "convert a chain of layers"))
-        else:
-            try:
-                candidates = values.get(id(operation.input)) or (_silent(operation.input),)
-                values[id(operation.output)] = (_map(rule, operation, candidates, network),)
-            except Refusal as refusal:
-                refuse(operation, refusal)
-    (result, *_) = values.get(id(model.outputs[0]), (None,))
+        try:
+            if rule is None:
+                raise Refusal("no exact TTFS counterpart is known", "replace it or register a converter")
+            if times[operation] > 1:
+                raise Refusal("the model calls it more than once", "use a layer of its own for each call")
+            if len(received) != 1:
+                raise Refusal("it joins several inputs", "convert a chain of layers")
+            (network.output,) = produced
+            values[id(network.output)] = (_map(rule, operation, values[id(received[0])], network),)
+        except Refusal as refusal:
+            refuse(operation, refusal, received, produced)
+    result = values[id(model.outputs[0])][0]
     if isinstance(result, Potential) and not refused:
         try:
             result = network.read_out(result)
@@ -126,19 +115,18 @@ def _walk(model, network, input_range):
         raise ConversionError("model: expected logits as output. Received: the output of a ReLU")
     if refused:
         raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
-    assert result is not None  # else an operation was refused
     return inputs, result.tensor
 
 
 def _map(rule, operation, candidates, network):
     """Return what the rule makes of the first candidate that it takes, or raise what it says to the first one."""
-    first = None
+    refusals = []
     for value in candidates:
         try:
             return rule(operation, value, network)
         except Refusal as refusal:
-            first = first or refusal
-    raise first
+            refusals.append(refusal)
+    raise refusals[0]
 
 
 def _silent(tensor):

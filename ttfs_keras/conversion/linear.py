@@ -21,7 +21,7 @@ def map_linear(layer, value, network):
     if activation in (None, activations.linear):
         return potential
     if activation is activations.relu:
-        return network.fire(potential, layer.output)
+        return network.fire(potential)
     if activation in (activations.softmax, activations.sigmoid):
         logits = network.read_out(potential).tensor
         step = layers.Activation(activation, name=f"{layer.name}_{activation.__name__}", dtype=layer.dtype_policy)

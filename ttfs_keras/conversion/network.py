@@ -17,19 +17,16 @@ class Network:
 
     Attributes:
         neurons: list of (TTFS layer, source tensor of the same activations), for calibration.
+        output: the source tensor that the operation being mapped gives.
     """
 
     def __init__(self, **options):
         self.options = options
         self.neurons = []
+        self.output = None
 
-    def fire(self, potential, source):
-        """Turn a potential into spikes.
-
-        Args:
-            potential: the `Potential`.
-            source: the source's tensor that holds these activations.
-        """
+    def fire(self, potential):
+        """Turn a `Potential` into spikes, those of `output`."""
         if not isinstance(potential, Potential):
             raise Refusal("its input does not come from a Dense or Conv2D layer", "put the ReLU behind one")
         layer, inputs = potential.layer, potential.inputs
@@ -52,7 +49,7 @@ class Network:
                 neurons.input_affine.offset.assign(inputs.offset)
             else:
                 _assign(neurons, *_folded(potential))
-        self.neurons.append((neurons, source))
+        self.neurons.append((neurons, self.output))
         return _plain(tensor)
 
     def read_out(self, potential):

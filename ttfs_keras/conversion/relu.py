@@ -11,7 +11,7 @@ def map_relu(layer, value, network):
     """Fire."""
     if layer.negative_slope or layer.threshold or layer.max_value is not None:
         raise Refusal("it is not a plain ReLU", "use ReLU() without arguments")
-    return network.fire(value, layer.output)
+    return network.fire(value)
 
 
 @register_converter(layers.Activation, layers.Softmax)
@@ -19,7 +19,7 @@ def map_activation(layer, value, network):
     """Fire a ReLU; keep a softmax or sigmoid of the logits as a digital step."""
     activation = getattr(layer, "activation", activations.softmax)
     if activation is activations.relu:
-        return network.fire(value, layer.output)
+        return network.fire(value)
     if activation is activations.linear:
         return value
     if activation in (activations.softmax, activations.sigmoid):

@@ -24,7 +24,7 @@ class Configuration:
     lr: float | None = _flag(None, "learning rate; default: that of the model family")
     batch_size: int = _flag(8, "images per training step")
     epochs: int = _flag(20, "passes over the training data")
-    testing: bool = _flag(True, "measure on the test images before and after training")
+    testing: bool = _flag(True, "measure on the test images before and after training; False: on the training images")
     load: str = _flag(
         "False", "True: the ReLU model saved in the run folder; or a .keras, .weights.h5 or Keras-2 .h5 file"
     )

@@ -9,7 +9,7 @@ import keras
 from ttfs_keras import plots
 from ttfs_keras.data import batches, load, outside_range, steps
 from ttfs_keras.files import replacing, write_json
-from ttfs_keras.metrics.card import metric_card
+from ttfs_keras.metrics.card import MetricCard, metric_card
 from ttfs_keras.models.families import optimizer
 from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.record import EpochRecord, resume
@@ -72,14 +72,31 @@ def _run(c, data, folder, model, source, start):
         return metric_card(model, x, y, source, c.seed)
 
     before = measure(model)
-    per_epoch = steps(len(data.x_train), c.batch_size)
-    rows = []
+    model, rows = _train(c, data, folder, model)
+    if c.save:
+        with replacing(folder / f"{c.model_type}.keras") as path:
+            model.save(path)
+    card = measure(model) if c.epochs else MetricCard(before)
+    pictures = _plot(folder, model, data, rows, card)
+
+    card["accuracy_before"] = before["accuracy"]
+    card["agreement_before"] = before["agreement"]
+    card["max_abs_error_before"] = before["max_abs_error"]
+    card["run_seconds"] = time.perf_counter() - start
+    write_json(folder / "card.json", card)
+    _report(c, folder, before, card, source, pictures)
+    return card
+
+
+def _train(c, data, folder, model):
+    """Train, from the folder's state if asked to, and return the model and the rows of all epochs."""
     model.compile(
         optimizer(c.model_name, c.lr),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)  # else a model saved without training loads with a warning
+    per_epoch, rows = steps(len(data.x_train), c.batch_size), []
     if c.resume and (state := resume(folder, per_epoch)):
         model, rows = state
         logger.info("resumed after epoch %d", len(rows))
@@ -93,19 +110,7 @@ def _run(c, data, folder, model, source, start):
             shuffle=False,
             callbacks=[record],
         )
-    if c.save:
-        with replacing(folder / f"{c.model_type}.keras") as path:
-            model.save(path)
-    card = measure(model)
-    pictures = _plot(folder, model, data, record.rows, card)
-
-    card["accuracy_before"] = before["accuracy"]
-    card["agreement_before"] = before["agreement"]
-    card["max_abs_error_before"] = before["max_abs_error"]
-    card["run_seconds"] = time.perf_counter() - start
-    write_json(folder / "card.json", card)
-    _report(c, folder, before, card, source, pictures)
-    return card
+    return model, record.rows
 
 
 def _plot(folder, model, data, rows, card):

@@ -9,7 +9,7 @@ import random
 import zlib
 
 import keras
-import numpy as np
+import ml_dtypes
 import tensorflow as tf
 from keras import ops
 
@@ -76,7 +76,7 @@ class SpikeTimeJitter(Perturbation):
         stream = zlib.crc32(self.owner.encode()) & 0x7FFFFFFF
         seed = tf.random.fold_in(tf.random.fold_in(tf.stack([self.seed, stream]), draw), replica)
         noise = tf.random.stateless_normal(tf.shape(lead), seed, dtype=lead.dtype)
-        smallest = window * np.finfo(lead.dtype.as_numpy_dtype).eps
+        smallest = window * float(ml_dtypes.finfo(lead.dtype.as_numpy_dtype).eps)
         moved = ops.minimum(ops.maximum(lead + self.stddev * noise, smallest), window)
         return straight_through(lead, ops.where(lead > 0, moved, lead))
 
@@ -143,13 +143,14 @@ class WeightQuantization(Perturbation):
         self.per_channel = per_channel
 
     def _quantize(self, values, axes):
+        values = ops.convert_to_tensor(values)  # in the compute dtype, where a variable keeps its own
         low, high = self.w_min, self.w_max
         if self.per_channel:
             low = ops.minimum(ops.min(values, axis=axes, keepdims=True), 0)
             high = ops.maximum(ops.max(values, axis=axes, keepdims=True), 0)
         levels = 2**self.bits - 1
-        # All-zero weights have no range; any step keeps them 0.
-        step = ops.maximum(ops.convert_to_tensor((high - low) / levels, values.dtype), np.finfo(np.float32).tiny)
+        step = ops.convert_to_tensor((high - low) / levels, values.dtype)
+        step = ops.where(step > 0, step, 1)  # all-zero weights have no range; any step keeps them 0
         zero = ops.round(-low / step)
         return straight_through(values, (ops.clip(ops.round(values / step) + zero, 0, levels) - zero) * step)
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.graph import as_functional, calls
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.synapses import SpikingSynapses
@@ -45,41 +46,17 @@ def float64(tensor):
     return tf.convert_to_tensor(tensor).numpy().astype(np.float64)
 
 
-def as_functional(snn):
-    """Return a Sequential or Functional model as a Functional one that shares its layers.
-
-    Raises:
-        ValueError: the model is another one, or a Sequential model that is not built.
-    """
-    if isinstance(snn, keras.Sequential) and snn.built:
-        return keras.Model(snn.inputs[0] if len(snn.inputs) == 1 else snn.inputs, snn.outputs)
-    if hasattr(snn, "operations"):
-        return snn
-    raise ValueError(f"Expected a Functional model or a Sequential model that is built. Received: {snn!r}")
-
-
-class Step(NamedTuple):
-    """One operation of a model, with the symbolic tensors that it takes and gives in this model."""
-
-    operation: keras.Operation
-    inputs: list
-    outputs: list
-
-
 def steps(model):
-    """Return the `Step`s of a Functional model, inputs first, without its InputLayers.
+    """Return the `Call`s of a Functional model.
 
     Raises:
         ValueError: an operation is a model itself or is used twice.
     """
-    # `operation.input` is of a layer's first use, which may lie in another model: each `Sequential.add` builds one.
-    depths = sorted(model._nodes_by_depth.items(), reverse=True)
-    found = [Step(node.operation, node.input_tensors, node.outputs) for _, nodes in depths for node in nodes]
-    found = [step for step in found if not isinstance(step.operation, keras.layers.InputLayer)]
-    names = collections.Counter(step.operation.name for step in found)
+    found = calls(model)
+    names = collections.Counter(call.operation.name for call in found)
     if shared := [name for name, count in names.items() if count > 1]:
         raise ValueError(f"Expected layers that are used once. Received: {', '.join(shared)} used more often")
-    if models := [step.operation.name for step in found if isinstance(step.operation, keras.Model)]:
+    if models := [call.operation.name for call in found if isinstance(call.operation, keras.Model)]:
         raise ValueError(f"Expected layers. Received: models as layers, {', '.join(models)}")
     return found
 

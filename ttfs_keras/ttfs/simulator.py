@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.graph import as_functional
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.readout import TTFSReadout
-from ttfs_keras.ttfs.schedule import as_functional, checked_input, float64, signals, steps
+from ttfs_keras.ttfs.schedule import checked_input, float64, signals, steps
 from ttfs_keras.ttfs.simulator_membrane import fire, integrate
 from ttfs_keras.ttfs.simulator_patches import image_taps, patches
 

@@ -103,7 +103,7 @@ def positive_quantile(potential, quantile):
 class TrackQuantile(WindowRule):
     """The window follows a quantile of the positive potentials; what lies beyond saturates, and latency falls.
 
-        X <- X + momentum ((1 + margin) Q(z | z > 0) - X)        Q averaged over replicas
+        X <- X + momentum ((1 + margin) Q(z | z > 0) - X)        Q averaged over replicas that have one
 
     Args:
         quantile: in (0, 1].
@@ -126,7 +126,10 @@ class TrackQuantile(WindowRule):
 
     def target(self, window, potential):
         """Return the width moved towards this batch's quantile; it stays where no potential is positive."""
-        batch = ops.mean(gather_replicas(positive_quantile(potential, self.quantile)))
+        quantiles = gather_replicas(positive_quantile(potential, self.quantile))
+        # Without positive potentials, or without samples, a replica has no say.
+        voters = ops.maximum(ops.sum(ops.cast(quantiles > 0, quantiles.dtype)), 1)
+        batch = ops.sum(quantiles) / voters
         width = ops.where(batch > 0, (1 + self.margin) * batch, window)
         return window + self.momentum * (width - window)
 
