@@ -14,13 +14,19 @@ from ttfs_keras.training.run import run
 
 def define_flags():
     """Define one flag for each field of `Configuration`."""
-    define = {str: flags.DEFINE_string, bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    define: dict[str, Any] = {
+        "str": flags.DEFINE_string,
+        "bool": flags.DEFINE_bool,
+        "int": flags.DEFINE_integer,
+        "float": flags.DEFINE_float,
+    }
     for item in dataclasses.fields(Configuration):
+        default: Any = item.default
         if values := item.metadata.get("values"):
-            flags.DEFINE_enum(item.name, item.default, values, item.metadata["help"])
+            flags.DEFINE_enum(item.name, default, values, item.metadata["help"])
         else:
-            kind = next(k for k in define if k.__name__ in str(item.type))
-            define[kind](item.name, item.default, item.metadata["help"])
+            kind = next(name for name in define if name in str(item.type))  # `int | None` is an integer flag too
+            define[kind](item.name, default, item.metadata["help"])
 
 
 def main(arguments):

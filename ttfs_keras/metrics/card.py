@@ -11,7 +11,7 @@ import ttfs_keras
 from ttfs_keras.data import outside_range
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.schedule import latency
-from ttfs_keras.ttfs.spiking import spiking_layers
+from ttfs_keras.ttfs.spiking import spike_outputs
 
 
 class MetricCard(dict):
@@ -56,9 +56,11 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
     if len(x) != len(y) or not len(x):
         raise ValueError(f"Expected as many labels as inputs, and at least one. Received: {len(y)} and {len(x)}")
     start = time.perf_counter()
-    layers = spiking_layers(model)
-    probe = keras.Model(model.inputs, [layer.output for layer in layers] + model.outputs)
-    counts, outputs = [0] * len(layers), []
+    found = spike_outputs(model)
+    layers = list(found)
+    probe = keras.Model(model.inputs, [*found.values(), *model.outputs])
+    counts = [np.zeros(lead.shape[1:], int) for lead in found.values()]
+    outputs = []
     for at in range(0, len(x), batch_size):
         batch = x[at : at + batch_size]
         *leads, output = keras.tree.flatten(probe([batch], training=False))

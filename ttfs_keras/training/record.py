@@ -10,7 +10,7 @@ import keras
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files import replacing, write_json, write_text
 from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.spiking import spiking_layers
+from ttfs_keras.ttfs.spiking import spike_outputs
 
 
 class EpochRecord(keras.callbacks.Callback):
@@ -38,7 +38,7 @@ class EpochRecord(keras.callbacks.Callback):
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
         row["learning_rate"] = float(self.model.optimizer.learning_rate)
         row["seconds"] = time.perf_counter() - self.started
-        for layer in spiking_layers(self.model):
+        for layer in spike_outputs(self.model):
             if not isinstance(layer, TTFSEncoder):
                 row[f"window/{layer.name}"] = float(layer.window)
         self.rows.append(row)

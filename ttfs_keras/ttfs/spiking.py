@@ -1,15 +1,18 @@
 """Which layers of a model emit spikes."""
 
+from ttfs_keras.graph import as_functional, calls
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.synapses import SpikingSynapses
 
 
-def spiking_layers(model):
-    """Return the encoders and the layers of neurons of a model, in order."""
-    return [layer for layer in model.layers if isinstance(layer, TTFSEncoder | TTFSNeuron | SpikingSynapses)]
+def spike_outputs(model):
+    """Return `{layer: symbolic lead times}` of the layers that emit spikes in a Functional or Sequential model."""
+    kinds = TTFSEncoder | TTFSNeuron | SpikingSynapses
+    found = calls(as_functional(model))
+    return {call.operation: call.outputs[0] for call in found if isinstance(call.operation, kinds)}
 
 
 def is_spiking(model):
     """Return whether a model has a layer that emits spikes."""
-    return bool(spiking_layers(model))
+    return bool(spike_outputs(model))
