@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Two test workers on two cores: a thread pool of NumPy in each would only make them wait.
+test test-slow: export OPENBLAS_NUM_THREADS = 1
 
 .PHONY: demo test test-slow bench lint clean
 

@@ -57,4 +57,4 @@ def test_adam_with_decay(name, rate):
 def test_momentum_for_vgg_without_batch_norm(rate):
     chosen = optimizer("VGG_example", rate)
     assert type(chosen) is keras.optimizers.SGD and chosen.momentum == 0.9
-    assert float(chosen.learning_rate) == pytest.approx(rate or 1e-2)
+    assert float(chosen.learning_rate) == pytest.approx(rate or 1e-3)

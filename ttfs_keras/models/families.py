@@ -42,7 +42,7 @@ def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="floa
 def optimizer(model_name, learning_rate=None):
     """Return the optimizer of the paper's public code for this family.
 
-    FC2 and VGG with batch norm: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9, at 1e-2, a
+    FC2 and VGG with batch norm: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9, at 1e-3, a
     choice of this package.
 
     Args:
@@ -51,6 +51,6 @@ def optimizer(model_name, learning_rate=None):
     """
     family, batch_norm = parse(model_name)
     if family == "VGG" and not batch_norm:
-        return keras.optimizers.SGD(learning_rate or 1e-2, momentum=0.9)
+        return keras.optimizers.SGD(learning_rate or 1e-3, momentum=0.9)
     schedule = keras.optimizers.schedules.ExponentialDecay(learning_rate or 5e-4, decay_steps=5000, decay_rate=0.9)
     return keras.optimizers.Adam(schedule)
