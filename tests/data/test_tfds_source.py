@@ -100,7 +100,11 @@ def test_unreachable_host_fails_before_the_download(monkeypatch):
 
 def test_slow_name_look_up_fails_in_time(monkeypatch):
     monkeypatch.setattr(tfds_source, "_CONNECT_SECONDS", 0.05)
-    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: time.sleep(0.5))
+    def answer_late(*_, **__):
+        time.sleep(0.5)
+        raise OSError("late")
+
+    monkeypatch.setattr(socket, "create_connection", answer_late)
     assert tfds_source._connection_failure("example.invalid", 443) == "no answer within 0.05 s"
 
 
