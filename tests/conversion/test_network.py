@@ -56,13 +56,13 @@ def test_firing_needs_a_potential():
 
 
 def test_regularizers_and_dtype_are_kept():
-    decay = {"kernel_regularizer": keras.regularizers.L2(0.1), "bias_regularizer": keras.regularizers.L1(0.2)}
+    decay = {"kernel_regularizer": keras.regularizers.L2(0.1), "bias_regularizer": keras.regularizers.L2(0.2)}
     model = sequential((4, 4, 1), conv(**decay), FLATTEN, dense(4, activation="relu", **decay), dense(**decay))
     snn = tk.convert(model, images(model))
     emitted = [layer for layer in snn.layers if hasattr(layer, "kernel")]
     assert len(emitted) == 3
     for layer in emitted:
-        assert [float(r) for r in (layer.kernel_regularizer.l2, layer.bias_regularizer.l1)] == pytest.approx([0.1, 0.2])
+        assert [float(r) for r in (layer.kernel_regularizer.l2, layer.bias_regularizer.l2)] == pytest.approx([0.1, 0.2])
         assert layer.compute_dtype == layer.variable_dtype == "float64"
     # Only the first layer's weights changed in the folding, and here not even those: the range is [0, 1].
     np.testing.assert_allclose(float(sum(snn.losses)), float(sum(model.losses)))

@@ -481,6 +481,6 @@ def test_one_input_and_one_output():
     with pytest.raises(ValueError, match="one output"):
         simulate(keras.Model(inputs, [tk.TTFSReadout(2)(lead), lead]), np.zeros((1, 2)))
     other = keras.Input((2,))
-    both = keras.Model([inputs, other], tk.TTFSReadout(2)(lead))
+    both = keras.Model([inputs, other], tk.TTFSReadout(2)(keras.layers.Add()([lead, tk.TTFSEncoder()(other)])))
     with pytest.raises(ValueError, match="one input"):
         simulate(both, np.zeros((1, 2)))
