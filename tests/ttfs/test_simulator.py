@@ -483,4 +483,4 @@ def test_one_input_and_one_output():
     other = keras.Input((2,))
     both = keras.Model([inputs, other], tk.TTFSReadout(2)(keras.layers.Add()([lead, tk.TTFSEncoder()(other)])))
     with pytest.raises(ValueError, match="one input"):
-        simulate(both, np.zeros((1, 2)))
+        tk.spike_times(both, np.zeros((1, 2)))
