@@ -8,13 +8,17 @@ import ttfs_keras as tk
 from benchmarks.pairs import compare, machine
 from ttfs_keras.models import relu_model
 from ttfs_keras.models.families import optimizer
+from ttfs_keras.models.small import small_mobilenet, small_resnet
 
 # model, image shape, batch size, rounds
 CASES = [
     ("FC2", (28, 28, 1), 128, 300),
     ("VGG", (32, 32, 3), 32, 15),
     ("VGG_BN", (32, 32, 3), 32, 15),
+    ("custom small_resnet", (32, 32, 3), 32, 30),
+    ("custom small_mobilenet", (32, 32, 3), 32, 30),
 ]
+CUSTOM = {"custom small_resnet": small_resnet, "custom small_mobilenet": small_mobilenet}
 
 
 def measured_steps(name, shape, batch):
@@ -23,7 +27,7 @@ def measured_steps(name, shape, batch):
     rng = np.random.default_rng(0)
     x = tf.constant(rng.uniform(size=(batch, *shape)).astype("float32"))
     y = tf.constant(rng.integers(0, 10, batch))
-    relu = relu_model(name, shape, 10)
+    relu = CUSTOM[name](shape, 10) if name in CUSTOM else relu_model(name, shape, 10)
     spiking = tk.convert(relu, x)
     for model in (relu, spiking):
         # A rate this small keeps the random task from diverging; the work of a step is the same.

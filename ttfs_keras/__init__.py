@@ -11,6 +11,8 @@ import keras
 from ttfs_keras.conversion.convert import convert
 from ttfs_keras.conversion.legacy import load_legacy_h5
 from ttfs_keras.conversion.registry import register_converter
+from ttfs_keras.conversion.summary import summary
+from ttfs_keras.conversion.verify import verify
 from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, WeightsError
 from ttfs_keras.metrics.card import metric_card
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
@@ -55,4 +57,6 @@ __all__ = [
     "register_converter",
     "simulate",
     "spike_times",
+    "summary",
+    "verify",
 ]

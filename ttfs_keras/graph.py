@@ -1,16 +1,25 @@
-"""The calls within a Keras model; the one place that touches Keras's private graph."""
+"""The calls within a Keras model; the one place that touches Keras's private graph and operation classes."""
 
-from typing import NamedTuple
+import collections
+from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
+from keras.src.ops import nn as raw_nn
+from keras.src.ops import numpy as raw_numpy
+
+# `keras.ops` functions on symbolic tensors leave these operations in the graph.
+RAW_RELU, RAW_RELU6, RAW_LEAKY_RELU = raw_nn.Relu, raw_nn.Relu6, raw_nn.LeakyRelu
+RAW_ADD, RAW_SUBTRACT = raw_numpy.Add, raw_numpy.Subtract
 
 
 class Call(NamedTuple):
     """One use of an operation in a model, with the symbolic tensors that it takes and gives there."""
 
-    operation: keras.Operation
+    operation: Any  # keras.Operation
     inputs: list
     outputs: list
+    node: Any
 
 
 def as_functional(model):
@@ -34,4 +43,76 @@ def calls(model):
     """
     levels = sorted(model._nodes_by_depth.items(), reverse=True)
     nodes = [node for _, level in levels for node in level if not node.is_input]
-    return [Call(node.operation, node.input_tensors, node.outputs) for node in nodes]
+    return [Call(node.operation, node.input_tensors, node.outputs, node) for node in nodes]
+
+
+def is_model(operation):
+    """Return whether an operation is a model whose own calls can be walked."""
+    return isinstance(operation, keras.Sequential) or hasattr(operation, "_nodes_by_depth")
+
+
+class Names:
+    """Names for calls, in the order of a walk: the layer's own, with a number from its second call on.
+
+    Every walk of a model with a new `Names` gives the same names.
+    """
+
+    def __init__(self):
+        self._counts: collections.Counter[str] = collections.Counter()
+
+    def __call__(self, operation, prefix):
+        """Return the name of the next call of `operation` within the nested models named in `prefix`."""
+        name = prefix + operation.name
+        self._counts[name] += 1
+        return name if self._counts[name] == 1 else f"{name}_call{self._counts[name]}"
+
+
+def trace(model, inputs, wanted):
+    """Evaluate a model call by call, nested models too, and return `{name: tensor}` of the wanted calls.
+
+    Args:
+        model: Sequential or Functional model.
+        inputs: list of batches `(batch, ...)`, one for each input.
+        wanted: names as `Names` gives them.
+    """
+    found: dict[str, Any] = {}
+    _trace(as_functional(model), inputs, "", Names(), wanted, found)
+    return found
+
+
+def _trace(graph, inputs, prefix, names, wanted, found):
+    tensors = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
+    for call in calls(graph):
+        name = names(call.operation, prefix)
+        if is_model(call.operation):
+            received = [tensors[id(symbol)] for symbol in call.inputs]
+            produced = _trace(as_functional(call.operation), received, f"{name}_", names, wanted, found)
+        else:
+            arguments, keywords = call.node.arguments.fill_in(tensors)
+            produced = keras.tree.flatten(call.operation(*arguments, **keywords))
+        tensors |= {id(symbol): tensor for symbol, tensor in zip(call.outputs, produced, strict=True)}
+        if name in wanted:
+            found[name] = produced[0]
+    return [tensors[id(symbol)] for symbol in graph.outputs]
+
+
+def evaluate(model, batches):
+    """Return the flat list of a model's outputs, in inference, for one batch for each input, in their order."""
+    graph = as_functional(model)
+    # Keras warns of inputs in another structure: a single tensor, a list of one and a dict are three.
+    return keras.tree.flatten(graph(keras.tree.pack_sequence_as(graph._inputs_struct, list(batches)), training=False))
+
+
+def compiled(model):
+    """Return a function of one batch for each input that evaluates a model in a graph; its outputs are a flat list.
+
+    `predict` would round float64 arrays to float32, and a call of the model itself runs operation by operation.
+    """
+    graph = as_functional(model)
+    specifications = [tf.TensorSpec(symbol.shape, symbol.dtype) for symbol in graph.inputs]
+    # A concrete function: TensorFlow takes new functions of many models for one that is traced again and again.
+    function = tf.function(lambda *batches: evaluate(graph, batches))
+    concrete = function.get_concrete_function(*specifications)
+    return lambda *batches: concrete(
+        *(tf.cast(batch, symbol.dtype) for batch, symbol in zip(batches, graph.inputs, strict=True))
+    )

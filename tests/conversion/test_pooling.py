@@ -3,7 +3,19 @@ import pytest
 from keras import layers
 
 import ttfs_keras as tk
-from tests.conversion.sources import FLATTEN, TOLERANCE, activations, conv, dense, error, images, norm, pool, sequential
+from tests.conversion.sources import (
+    FLATTEN,
+    RELU,
+    TOLERANCE,
+    activations,
+    conv,
+    dense,
+    error,
+    images,
+    norm,
+    pool,
+    sequential,
+)
 
 
 def gammas(model, values):
@@ -47,14 +59,29 @@ def test_pool_passes_lead_times_on():
 
 
 @pytest.mark.parametrize(
-    ("stack", "message"),
+    ("kind", "dtype"),
     [
-        ((conv(activation=None), pool(name="early")), r"early \(MaxPooling2D\): it pools values that have not fired"),
-        ((conv(), pool(name="first", data_format="channels_first")), r"first \(MaxPooling2D\): data_format"),
-        ((conv(), (layers.AveragePooling2D, {"pool_size": 2, "name": "mean"})), r"mean \(AveragePooling2D\)"),
+        ("MaxPooling1D", "float64"), ("GlobalMaxPooling1D", "float64"), ("GlobalMaxPooling2D", "float64"),
+        ("MaxPooling3D", "float32"), ("GlobalMaxPooling3D", "float64"), ("AveragePooling1D", "float64"),
+        ("AveragePooling2D", "float64"), ("AveragePooling3D", "float32"), ("GlobalAveragePooling1D", "float64"),
+        ("GlobalAveragePooling2D", "float64"), ("GlobalAveragePooling3D", "float64"),
     ],
-)
-def test_refused(stack, message):
-    model = sequential((6, 6, 1), *stack, FLATTEN, dense())
-    with pytest.raises(tk.ConversionError, match=message):
+)  # fmt: skip
+@pytest.mark.parametrize("activation", ["relu", None])
+def test_every_pool_before_and_behind_the_relu(kind, dtype, activation):
+    rank = int(kind[-2])
+    convolution = getattr(layers, f"Conv{rank}D"), {"filters": 4, "kernel_size": 2, "activation": activation}
+    arguments = {} if "Global" in kind else {"pool_size": 2, "strides": 1, "padding": "same"}
+    end = RELU if activation is None else dense(5, activation="relu")
+    stack = convolution, norm(), (getattr(layers, kind), arguments), end, FLATTEN, dense()
+    model = gammas(sequential((3,) * rank + (2,), *stack, dtype=dtype), (1, -1, 0, 2))
+    x = images(model, (-1, 2))
+    snn = tk.convert(model, x, (-1, 2))
+    assert error(model, snn, x) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("kind", [layers.MaxPooling2D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D])
+def test_channels_first_is_refused(kind):
+    model = sequential((6, 6, 1), conv(), (kind, {"data_format": "channels_first", "name": "first"}), FLATTEN, dense())
+    with pytest.raises(tk.ConversionError, match=rf"first \({kind.__name__}\): data_format"):
         tk.convert(model, images(model))

@@ -36,7 +36,8 @@ def test_own_layer_is_refused_until_a_rule_is_registered():
         tk.convert(model, x)
 
     @tk.register_converter(Double)
-    def double(layer, value, network):
+    def double(layer, values, network):
+        (value,) = values
         return dataclasses.replace(value, scale=2 * value.scale, offset=2 * value.offset)
 
     assert rule_of(model.layers[1]) is double
@@ -45,7 +46,7 @@ def test_own_layer_is_refused_until_a_rule_is_registered():
 
 def test_own_rule_may_refuse():
     @tk.register_converter(Double)
-    def never(layer, value, network):
+    def never(layer, values, network):
         raise Refusal("it is doubled", "halve it")
 
     model = doubled()
@@ -62,8 +63,8 @@ def test_subclass_with_its_own_call_is_refused_not_mapped_as_its_parent():
 
 def test_one_rule_for_several_types():
     @tk.register_converter(Double, HalfDense)
-    def rule(layer, value, network):
-        return value
+    def rule(layer, values, network):
+        return values[0]
 
     assert rule_of(Double()) is rule_of(HalfDense(2)) is rule
     assert rule_of(layers.Dense(2)) is not rule

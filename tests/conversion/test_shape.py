@@ -26,10 +26,48 @@ def test_dropout_disappears(place):
     assert not any(isinstance(layer, layers.Dropout) for layer in snn.layers)
 
 
-def test_flatten_before_the_relu_is_refused():
-    model = sequential((4, 4, 1), conv(activation=None), (layers.Flatten, {"name": "early"}), RELU, dense())
-    with pytest.raises(
-        tk.ConversionError, match=r"early \(Flatten\): it flattens values that have not fired"
-    ) as caught:
+MOVES = {
+    "Flatten": (layers.Flatten, {}),
+    "Reshape": (layers.Reshape, {"target_shape": (2, 4, 6)}),
+    "Permute": (layers.Permute, {"dims": (3, 1, 2)}),
+    "ZeroPadding2D": (layers.ZeroPadding2D, {"padding": ((1, 0), (0, 2))}),
+    "Cropping2D": (layers.Cropping2D, {"cropping": ((1, 0), (0, 1))}),
+    "UpSampling2D": (layers.UpSampling2D, {"size": (2, 1)}),
+}
+
+
+@pytest.mark.parametrize("place", ["input", "linear", "before ReLU", "behind a norm", "output"])
+@pytest.mark.parametrize("kind", MOVES)
+def test_moved_values_keep_scale_and_offset(kind, place):
+    stack = [conv(3, kernel_size=2, padding="same", activation=None), norm(), RELU, norm(), dense()]
+    stack.insert({"input": 0, "linear": 1, "before ReLU": 2, "behind a norm": 4, "output": 5}[place], MOVES[kind])
+    shape = (4, 4, 3)
+    model = sequential(shape, *(stack[1:] if kind == "Flatten" and place == "input" else stack))
+    x = images(model, (-1, 2))
+    assert error(model, tk.convert(model, x, (-1, 2)), x) <= TOLERANCE["float64"]
+
+
+NOTHING = {
+    "Dropout": {"rate": 0.9}, "SpatialDropout2D": {"rate": 0.9}, "AlphaDropout": {"rate": 0.9}, "Identity": {},
+    "GaussianDropout": {"rate": 0.9}, "GaussianNoise": {"stddev": 1.0}, "ActivityRegularization": {"l1": 1.0},
+    "RandomFlip": {}, "RandomRotation": {"factor": 0.5}, "RandomBrightness": {"factor": 0.5},
+    "RandomTranslation": {"height_factor": 0.5, "width_factor": 0.5},
+    "RandomZoom": {"height_factor": 0.5}, "RandomContrast": {"factor": 0.5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+def test_layers_of_training_only_disappear(kind):
+    step = (getattr(layers, kind), NOTHING[kind])
+    model = sequential((3, 4, 2), step, conv(padding="same"), step, FLATTEN, dense())
+    x = images(model)
+    snn = tk.convert(model, x)
+    assert error(model, snn, x) <= TOLERANCE["float64"]
+    assert not any(type(layer).__name__ == kind for layer in snn.layers)
+
+
+def test_interpolation_is_refused():
+    step = (layers.UpSampling2D, {"interpolation": "bilinear", "name": "smooth"})
+    model = sequential((3, 4, 2), conv(padding="same"), step, FLATTEN, dense())
+    with pytest.raises(tk.ConversionError, match=r"smooth \(UpSampling2D\): interpolation='bilinear'.*; remedy: "):
         tk.convert(model, images(model))
-    assert len(str(caught.value).splitlines()) == 2, "what follows it is at no fault"

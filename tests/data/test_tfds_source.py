@@ -100,6 +100,7 @@ def test_unreachable_host_fails_before_the_download(monkeypatch):
 
 def test_slow_name_look_up_fails_in_time(monkeypatch):
     monkeypatch.setattr(tfds_source, "_CONNECT_SECONDS", 0.05)
+
     def answer_late(*_, **__):
         time.sleep(0.5)
         raise OSError("late")

@@ -10,6 +10,7 @@ import ttfs_keras as tk
 from tests.layer_harness import lead_times, randomize
 from tests.tolerances import FLOAT64
 from ttfs_keras.ttfs import perturbation
+from ttfs_keras.ttfs.perturbation import EarlyClosing
 
 SPIKE_PERTURBATIONS = [tk.SpikeTimeJitter(0.3, seed=1), tk.TimeQuantization(2)]
 
@@ -47,6 +48,41 @@ def test_jitter_has_its_standard_deviation():
     lead = np.full((200, 500), 50.0)
     moved = perturbed(built(tk.SpikeTimeJitter(0.5, seed=1)), lead, 100.0)
     np.testing.assert_allclose([moved.mean() - 50, moved.std()], [0, 0.5], rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_early_closing_silences_lead_times_up_to_its_threshold(dtype):
+    lead = np.array([[0.0, 0.25, 0.5, np.nextafter(np.array(0.5, dtype), np.array(1, dtype)), 2.0]], dtype)
+    closed = perturbed(built(EarlyClosing(0.5)), lead, 2.0)
+    np.testing.assert_array_equal(closed, np.where(lead > 0.5, lead, 0))
+    assert closed.dtype == dtype
+
+
+def test_early_closing_is_relu_with_a_threshold_and_has_its_gradient():
+    layer = tk.TTFSNeuron(window=10.0, perturbation=EarlyClosing(0.7), dtype="float64")
+    relu = keras.layers.ReLU(threshold=0.7, dtype="float64")
+    potential = tf.constant(np.random.default_rng(0).normal(0, 2, (50, 4)))
+    results = []
+    for function in (layer, relu):
+        with tf.GradientTape() as tape:
+            tape.watch(potential)
+            result = function(potential)
+        results.append((result, tape.gradient(result, potential)))
+    for received, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(received, expected, rtol=0, atol=FLOAT64)
+
+
+def test_early_closing_is_saved_with_the_layer_that_holds_it():
+    layer = tk.TTFSDense(3, perturbation=[EarlyClosing(0.7), tk.TimeQuantization(3)])
+    copy = type(layer).from_config(layer.get_config())
+    assert [type(item) for item in copy.perturbations] == [EarlyClosing, tk.TimeQuantization]
+    assert copy.perturbations[0].threshold == 0.7
+
+
+@pytest.mark.parametrize("threshold", [0, -1.0, float("nan")])
+def test_early_closing_needs_a_positive_threshold(threshold):
+    with pytest.raises(ValueError, match="Expected threshold > 0"):
+        EarlyClosing(threshold)
 
 
 @pytest.mark.parametrize("item", [None, [], tk.SpikeTimeJitter(0.0)])

@@ -7,7 +7,6 @@ import pytest
 import ttfs_keras as tk
 from tests.layer_harness import lead_times, randomize
 from tests.tolerances import FLOAT64
-from ttfs_keras.ttfs.synapses import InputAffine
 
 PAIRS = {
     tk.TTFSDense: (keras.layers.Dense, {"units": 3}),
@@ -118,11 +117,3 @@ def test_effective_weights_are_the_perturbed_ones_over_the_slope():
     effective, biases = layer.effective_weights((None, 5))
     np.testing.assert_allclose(effective, weights / slope, rtol=0, atol=FLOAT64)
     np.testing.assert_allclose(biases, offsets / slope, rtol=0, atol=FLOAT64)
-
-
-def test_input_affine_starts_as_the_identity_and_trains_only_its_offset():
-    layer = InputAffine()
-    layer.build((None, 4, 4, 3))
-    np.testing.assert_array_equal(layer.scale, np.ones(3))
-    np.testing.assert_array_equal(layer.offset, np.zeros(3))
-    assert [variable.name for variable in layer.trainable_variables] == ["offset"]

@@ -195,3 +195,18 @@ def test_bad_arguments_are_refused(make, message):
 
 def test_no_rule_is_growth():
     assert isinstance(windows.get(None), tk.GrowToMaximum)
+
+
+@pytest.mark.parametrize("rule", [tk.FixedWindow(), windows.Clip()])
+def test_clips_and_fixed_windows_stay_while_neurons_saturate(rule):
+    layer = neuron(rule, window=6.0)
+    z = 10 * potentials(0)
+    np.testing.assert_allclose(layer(z, training=True), np.clip(z, 0, 6), rtol=0, atol=FLOAT64)
+    assert float(layer.window) == 6
+
+
+def test_a_clip_is_saved_as_one():
+    layer = tk.TTFSDense(3, window=6.0, window_rule=windows.Clip(), unit=2.0)
+    copy = type(layer).from_config(layer.get_config())
+    assert type(copy.neuron.window_rule) is windows.Clip
+    assert copy.neuron.unit == 2

@@ -1,92 +1,187 @@
-"""The spiking network under construction: emits TTFS layers with folded weights."""
+"""The spiking network under construction: emits synapses, neurons and read-outs with folded weights."""
 
 import numpy as np
+from keras import layers
 
-from ttfs_keras.conversion.registry import Refusal
-from ttfs_keras.conversion.values import Digital, Potential, Spikes
+from ttfs_keras.conversion.fold import fold_input, fold_output, weights_of
+from ttfs_keras.conversion.values import Deferred, Digital, Emitted
+from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
+from ttfs_keras.ttfs.neuron import TTFSNeuron
+from ttfs_keras.ttfs.perturbation import EarlyClosing
 from ttfs_keras.ttfs.readout import TTFSReadout
+from ttfs_keras.ttfs.windows import Clip, FixedWindow
+
+UNBOUNDED = 1e30  # a window that no activation overflows, finite so that float32 can hold it
+
+
+class Neurons:
+    """A population that was emitted.
+
+    Args:
+        layer: TTFS layer.
+        clip: fixed width of the window (ReLU6), or None.
+    """
+
+    def __init__(self, layer, clip):
+        self.layer, self.clip = layer, clip
 
 
 class Network:
-    """Emit layers named after the source's.
+    """Emit layers; those that spike are named after the source's call that has the same activations.
 
     Args:
-        options: `window_rule` and `perturbation` of every layer.
+        window_rule: of every layer whose source does not clip.
+        perturbation: of every layer.
+        units: `{layer name: X}`: emit lead times in units of X, so that the window is X times narrower; 1 if not named.
+        windows: `{layer name: width}` in the source's units, or None to open all windows wide, for calibration.
 
     Attributes:
-        neurons: list of (TTFS layer, source tensor of the same activations), for calibration.
-        output: the source tensor that the operation being mapped gives.
+        neurons: list of `Neurons`, in order.
     """
 
-    def __init__(self, **options):
-        self.options = options
+    def __init__(self, window_rule, perturbation=None, units=None, windows=None):
+        self.window_rule = window_rule
+        self.perturbation = perturbation if isinstance(perturbation, list | tuple | None) else [perturbation]
+        self.units = units or {}
+        self.windows = windows
         self.neurons = []
-        self.output = None
+        self._taken = set()
+        self._realised = {}
 
-    def fire(self, potential):
-        """Turn a `Potential` into spikes, those of `output`."""
-        if not isinstance(potential, Potential):
-            raise Refusal("its input does not come from a Dense or Conv2D layer", "put the ReLU behind one")
-        layer, inputs = potential.layer, potential.inputs
-        arguments = _regularizers(layer) | self.options | {"name": layer.name, "dtype": layer.dtype_policy}
-        if potential.kernel.ndim == 2:
-            neurons = TTFSDense(layer.units, **arguments)
-            tensor = neurons(inputs.tensor)
-            _assign(neurons, *_folded(potential))
+    def unique(self, name):
+        """Return a layer name that is not taken yet."""
+        number, found = 1, name
+        while found in self._taken:
+            number, found = number + 1, f"{name}_{number}"
+        self._taken.add(found)
+        return found
+
+    def realise(self, value):
+        """Return the tensor of the source's value itself, emitting the layers that it takes."""
+        if isinstance(value, Deferred):
+            if value not in self._realised:
+                self._realised[value] = self._emit_linear(value)
+            return self._realised[value]
+        if (value.scale == 1).all() and not value.offset.any():
+            return value.tensor
+        scale, offset = np.broadcast_arrays(value.scale, value.offset)
+        affine = Affine(scale.shape, dtype=value.tensor.dtype, name=self.unique("affine"))
+        tensor = affine(value.tensor)
+        affine.scale.assign(scale)
+        affine.offset.assign(offset)
+        return tensor
+
+    def _folded(self, value):
+        """Return the layer's weights with output and, where exact, input folds, and the tensor that they take."""
+        layer, source = value.layer, value.source
+        weights = fold_output(layer, weights_of(layer), *value.per_channel())
+        channels = source.per_channel() if isinstance(source, Emitted) else None
+        if channels is not None:
+            folded = fold_input(layer, weights, *channels)
+            if folded is not None:
+                return folded, source.tensor
+        return weights, self.realise(source)
+
+    def _emit_linear(self, value):
+        weights, tensor = self._folded(value)
+        config = value.layer.get_config() | {"name": self.unique(value.name), "activation": None, "use_bias": True}
+        layer = type(value.layer).from_config(config)
+        output = layer(tensor)
+        for name, array in weights.items():
+            getattr(layer, name).assign(array)
+        return output
+
+    def fire(self, value, name, clip=None, sign=1, threshold=0.0):
+        """Turn a value into the spikes of max(sign value, 0), clipped at `clip` if given.
+
+        Args:
+            value: `Value`.
+            name: of the source's call that has these activations, or of the rail.
+            clip: largest activation, as of ReLU6, or None.
+            sign: 1 or -1.
+            threshold: activations up to it are 0.
+        """
+        name = self.unique(name)
+        unit = self.units.get(name, 1.0)
+        value = _scaled(value, sign / unit)
+        width = self.windows[name] if self.windows is not None else clip or UNBOUNDED
+        arguments = {"name": name, "window": width / unit, "unit": unit}
+        closing = [EarlyClosing(threshold / unit)] if threshold else []
+        arguments["perturbation"] = [*closing, *(self.perturbation or [])]
+        if clip is None:
+            arguments["window_rule"] = self.window_rule
         else:
-            # Zero padding is zero after scale and offset: near the border an offset is no longer a plain bias.
-            padded = layer.padding == "same" and bool(np.any(inputs.offset))
-            neurons = TTFSConv2D(
-                layer.filters, layer.kernel_size, strides=layer.strides, padding=layer.padding,
-                dilation_rate=layer.dilation_rate, groups=layer.groups, input_affine=padded, **arguments,
-            )  # fmt: skip
-            tensor = neurons(inputs.tensor)
-            if neurons.input_affine is not None:
-                _assign(neurons, potential.kernel, potential.bias)
-                neurons.input_affine.scale.assign(inputs.scale)
-                neurons.input_affine.offset.assign(inputs.offset)
+            arguments["window_rule"] = Clip() if width == clip else FixedWindow()
+        if isinstance(value, Deferred) and type(value.layer) in (layers.Dense, layers.Conv2D):
+            layer, tensor = self._emit_spiking(value, arguments)
+        else:
+            layer = TTFSNeuron(dtype=_dtype(value), **arguments)
+            tensor = layer(self.realise(value))
+        self.neurons.append(Neurons(layer, clip))
+        return Emitted(value.shape, np.full(1, unit), tensor=tensor, spikes=True)
+
+    def _emit_spiking(self, value, arguments):
+        source = value.layer
+        arguments |= _regularizers(source) | {"dtype": source.dtype_policy}
+        channels = value.source.per_channel() if isinstance(value.source, Emitted) else None
+        if isinstance(source, layers.Dense):
+            weights, inputs = self._folded(value)
+            layer = TTFSDense(source.units, **arguments)
+        else:
+            # Zero padding comes after scale and offset: near the border an offset is no longer a plain bias.
+            tied = source.padding == "same" and channels is not None and channels[1].any()
+            if tied:
+                weights = fold_output(source, weights_of(source), *value.per_channel())
+                inputs = value.source.tensor
             else:
-                _assign(neurons, *_folded(potential))
-        self.neurons.append((neurons, self.output))
-        return _plain(tensor)
+                weights, inputs = self._folded(value)
+            layer = TTFSConv2D(
+                source.filters, source.kernel_size, strides=source.strides, padding=source.padding,
+                dilation_rate=source.dilation_rate, groups=source.groups, input_affine=tied, **arguments,
+            )  # fmt: skip
+        tensor = layer(inputs)
+        layer.kernel.assign(weights["kernel"])
+        layer.bias.assign(weights["bias"])
+        if channels is not None and getattr(layer, "input_affine", None) is not None:
+            layer.input_affine.scale.assign(channels[0])
+            layer.input_affine.offset.assign(channels[1])
+        return layer, tensor
 
-    def read_out(self, potential):
-        """Turn the last potential into the digital logits."""
-        layer = potential.layer
-        if potential.kernel.ndim != 2:
-            raise Refusal("the output is a convolution without ReLU", "end the model with a Dense layer")
-        arguments = _regularizers(layer) | {"name": layer.name, "dtype": layer.dtype_policy}
-        readout = TTFSReadout(layer.units, perturbation=self.options.get("perturbation"), **arguments)
-        tensor = readout(potential.inputs.tensor)
-        _assign(readout, *_folded(potential))
-        return Digital(tensor)
+    def two_rails(self, value, name):
+        """Return the spikes of max(value, 0) and of max(-value, 0), each an `Emitted`."""
+        value = Emitted(value.shape, tensor=self.realise(value))  # once for both
+        positive, negative = self.fire(value, f"{name}_positive"), self.fire(value, f"{name}_negative", sign=-1)
+        return positive, negative
+
+    def read_out(self, value):
+        """Turn a value that leaves the network into `Digital` potentials."""
+        if isinstance(value, Digital):
+            return value
+        if isinstance(value, Deferred) and type(value.layer) is layers.Dense:
+            weights, inputs = self._folded(value)
+            source = value.layer
+            arguments = _regularizers(source) | {"dtype": source.dtype_policy, "perturbation": self.perturbation}
+            readout = TTFSReadout(source.units, name=self.unique(value.name), **arguments)
+            tensor = readout(inputs)
+            readout.kernel.assign(weights["kernel"])
+            readout.bias.assign(weights["bias"])
+            return Digital(tensor)
+        return Digital(self.realise(value))
 
 
-def _plain(tensor):
-    channels = tensor.shape[-1]
-    return Spikes(tensor, np.ones(channels), np.zeros(channels))
+def _scaled(value, factor):
+    """Return the value times a number."""
+    if factor == 1:
+        return value
+    parts = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    return type(value)(**parts | {"scale": value.scale * factor, "offset": value.offset * factor})
+
+
+def _dtype(value):
+    return value.layer.dtype_policy if isinstance(value, Deferred) else value.tensor.dtype
 
 
 def _regularizers(layer):
     return {"kernel_regularizer": layer.kernel_regularizer, "bias_regularizer": layer.bias_regularizer}
-
-
-def _assign(layer, kernel, bias):
-    layer.kernel.assign(kernel)
-    layer.bias.assign(bias)
-
-
-def _folded(potential):
-    """Return kernel and bias with scale and offset of the inputs folded in, where no padding meets an offset."""
-    kernel, inputs = potential.kernel, potential.inputs
-    per_group = kernel.shape[-2]
-    groups = len(inputs.scale) // per_group
-    # `(per_group, neurons)`: what each neuron's own slice of the channels carries.
-    scale, offset = (
-        np.repeat(values.reshape(groups, per_group).T, kernel.shape[-1] // groups, axis=1)
-        for values in (inputs.scale, inputs.offset)
-    )
-    bias = potential.bias + (kernel * offset).sum(axis=tuple(range(kernel.ndim - 1)))
-    return kernel * scale, bias

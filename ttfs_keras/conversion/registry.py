@@ -8,8 +8,9 @@ _RULES: dict[type, Callable] = {}
 def register_converter(*types):
     """Register a rule for source operations of exactly these types.
 
-    The rule is called as `rule(operation, value, network)` with the mapped input (`Spikes`, `Potential` or `Digital`)
-    and the `Network` under construction; it returns the mapped output, or raises `Refusal(reason, remedy)`.
+    The rule is called as `rule(operation, values, network)` with the list of mapped inputs (`Emitted`, `Deferred` or
+    `Digital`) and the `Network` under construction, whose `name` and `shape` are those of the call being mapped. It
+    returns the mapped output, or raises `Refusal(reason, remedy)`.
     """
 
     def register(rule):
@@ -37,9 +38,3 @@ class Refusal(Exception):
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
-
-
-def unknown_activation(activation):
-    """Return the refusal of an activation function."""
-    name = getattr(activation, "__name__", None) or repr(activation)
-    return Refusal(f"its activation {name} is not Keras's 'relu'", "train the model with activation='relu'")

@@ -1,27 +1,72 @@
-"""Rules for layers that move values or that do nothing in inference."""
+"""Rules for layers that move or repeat values, or that do nothing in inference."""
 
 import dataclasses
 
 import numpy as np
 from keras import layers
 
+from ttfs_keras.conversion.linear import channels_last
+from ttfs_keras.conversion.pooling import clone, emitted, plain
 from ttfs_keras.conversion.registry import Refusal, register_converter
-from ttfs_keras.conversion.values import Spikes
+from ttfs_keras.conversion.values import Digital
 
 
-@register_converter(layers.Flatten)
-def map_flatten(layer, value, network):
-    """Flatten the spikes and repeat scale and offset for every position."""
-    if not isinstance(value, Spikes):
-        raise Refusal("it flattens values that have not fired", "put the ReLU before it")
-    tensor = layers.Flatten(name=layer.name, dtype=layer.dtype_policy)(value.tensor)
-    positions = tensor.shape[-1] // len(value.scale)
-    return dataclasses.replace(
-        value, tensor=tensor, scale=np.tile(value.scale, positions), offset=np.tile(value.offset, positions)
-    )
+@register_converter(layers.Flatten, layers.Reshape, layers.Permute)
+def map_reshape(layer, values, network):
+    """Move the values with their scales and offsets."""
+    (value,) = values
+    if isinstance(value, Digital):
+        return Digital(clone(layer, network, value.tensor))
+    value = emitted(value, network)
+    tensor = clone(layer, network, value.tensor)
+
+    def moved(array):
+        if array.size == 1:
+            return array.reshape(1)
+        if None in value.shape[1:]:
+            raise Refusal(f"it reshapes {value.shape}, whose size is free", "give the model's input a fixed shape")
+        full = np.broadcast_to(array, value.shape[1:])
+        if isinstance(layer, layers.Permute):
+            return full.transpose([axis - 1 for axis in layer.dims])
+        return full.reshape(network.shape[1:])
+
+    scale, offset = moved(value.scale), moved(value.offset)
+    return dataclasses.replace(value, shape=network.shape, tensor=tensor, scale=scale, offset=offset)
 
 
-@register_converter(layers.Dropout)
-def map_identity(layer, value, network):
+@register_converter(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
+def map_zero_padding(layer, values, network):
+    """Pad with silence; an offset is realised first, since the source pads with its zeros after it."""
+    channels_last(layer)
+    value = plain(values[0], network)
+    if value.offset.any():
+        value = type(value)(value.shape, tensor=network.realise(value))
+    return dataclasses.replace(value, shape=network.shape, tensor=clone(layer, network, value.tensor))
+
+
+@register_converter(
+    layers.Cropping1D,
+    layers.Cropping2D,
+    layers.Cropping3D,
+    layers.UpSampling1D,
+    layers.UpSampling2D,
+    layers.UpSampling3D,
+)
+def map_cropping(layer, values, network):
+    """Crop or repeat the values."""
+    channels_last(layer)
+    if getattr(layer, "interpolation", "nearest") != "nearest":
+        raise Refusal(f"interpolation={layer.interpolation!r} is not of spikes", "use interpolation='nearest'")
+    value = plain(values[0], network)
+    return dataclasses.replace(value, shape=network.shape, tensor=clone(layer, network, value.tensor))
+
+
+@register_converter(
+    layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.AlphaDropout,
+    layers.GaussianDropout, layers.GaussianNoise, layers.ActivityRegularization, layers.Identity,
+    layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation, layers.RandomZoom, layers.RandomContrast,
+    layers.RandomBrightness,
+)  # fmt: skip
+def map_identity(layer, values, network):
     """Pass on; it acts in training only."""
-    return value
+    return values[0]

@@ -1,43 +1,66 @@
 """What flows between a source model's operations while they are mapped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import keras
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Spikes:
-    """The source's value `scale * x + offset`, of which only the lead times x travel.
+@dataclass(frozen=True, eq=False)
+class Value:
+    """The source's value `scale * v + offset`, of which only v is computed by the spiking network.
 
     Attributes:
-        tensor: symbolic lead times `(batch, ..., channels)` of the spiking network.
-        scale, offset: `(channels,)` float64; a batch norm or input range not yet folded into the next layer.
+        shape: of the source's tensor, `(None, ..., channels)`.
+        scale: float64, broadcasts to `shape[1:]`: batch norms, input ranges, window units not yet folded.
+        offset: likewise.
     """
 
-    tensor: Any
-    scale: np.ndarray
-    offset: np.ndarray
+    shape: tuple
+    scale: np.ndarray = field(default_factory=lambda: np.ones(1))
+    offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+
+    def per_channel(self):
+        """Return scale and offset as `(channels,)` each, or None where they differ between positions."""
+        found = []
+        for values in (self.scale, self.offset):
+            rows = np.broadcast_to(values, self.shape[1:] if values.ndim > 1 else self.shape[-1:])
+            rows = rows.reshape(-1, self.shape[-1])
+            if not (rows == rows[:1]).all():
+                return None
+            found.append(rows[0])
+        return found
 
 
-@dataclass(frozen=True)
-class Potential:
-    """A linear layer's output that has not fired yet.
+@dataclass(frozen=True, eq=False)
+class Emitted(Value):
+    """A value whose v is a tensor of the spiking network.
 
     Attributes:
-        layer: the source's `Dense` or `Conv2D`.
-        inputs: the spikes it integrates.
-        kernel, bias: float64 weights for the source's values, `(..., inputs, neurons)` and `(neurons,)`.
+        tensor: symbolic `(batch, ...)`.
+        spikes: whether v are lead times of spikes, >= 0; else potentials, which may be negative.
     """
 
-    layer: keras.layers.Layer
-    inputs: Spikes
-    kernel: np.ndarray
-    bias: np.ndarray
+    tensor: Any = None
+    spikes: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Deferred(Value):
+    """The output of a linear layer that is not emitted yet, so that scale and offset can fold into its weights.
+
+    Attributes:
+        layer: the source's layer.
+        source: the `Value` that it takes.
+        name: of the call.
+    """
+
+    layer: Any = None
+    source: Any = None
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Digital:
     """Read-out potentials and whatever follows them; nothing spikes behind them.
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import ttfs_keras
 from ttfs_keras.data import outside_range
+from ttfs_keras.graph import compiled
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.schedule import latency
 from ttfs_keras.ttfs.spiking import spike_outputs
@@ -58,12 +59,12 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
     start = time.perf_counter()
     found = spike_outputs(model)
     layers = list(found)
-    probe = keras.Model(model.inputs, [*found.values(), *model.outputs])
+    probe = compiled(keras.Model(model.inputs, [*found.values(), *model.outputs]))
     counts = [np.zeros(lead.shape[1:], int) for lead in found.values()]
     outputs = []
     for at in range(0, len(x), batch_size):
         batch = x[at : at + batch_size]
-        *leads, output = keras.tree.flatten(probe([batch], training=False))
+        *leads, output = probe(batch)
         counts = [
             total + np.asarray(tf.math.count_nonzero(lead, axis=0)) for total, lead in zip(counts, leads, strict=True)
         ]
@@ -72,8 +73,9 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
     outputs = np.concatenate(outputs)
     reference = None
     if source is not None:  # not by `predict`, which casts arrays to float32
-        starts = range(0, len(x), batch_size)
-        reference = np.concatenate([source(x[at : at + batch_size], training=False) for at in starts])
+        evaluate = compiled(source)
+        parts = [evaluate(x[at : at + batch_size])[0] for at in range(0, len(x), batch_size)]
+        reference = np.concatenate(parts)
 
     rows = {
         layer.name: {

@@ -8,14 +8,16 @@ from ttfs_keras.models.vgg16 import vgg16
 
 
 def parse(model_name):
-    """Return (family, batch_norm) of a name that contains FC2 or VGG, and BN where batch norm is wanted.
+    """Return (family, batch_norm) of a name that contains FC2, VGG or custom, and BN where batch norm is wanted.
 
     Raises:
-        ConfigurationError: the name contains neither.
+        ConfigurationError: the name contains none of them.
     """
-    family = next((known for known in ("FC2", "VGG") if known in model_name.upper()), None)
+    family = next((known for known in ("FC2", "VGG", "CUSTOM") if known in model_name.upper()), None)
     if family is None:
-        raise ConfigurationError(f"model_name: expected a name with FC2, VGG or VGG_BN in it. Received: {model_name!r}")
+        raise ConfigurationError(
+            f"model_name: expected a name with FC2, VGG, VGG_BN or custom in it. Received: {model_name!r}"
+        )
     return family, "BN" in model_name.upper()
 
 
@@ -31,9 +33,13 @@ def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="floa
         dtype: "float32" or "float64".
 
     Raises:
-        ConfigurationError: the name is of no known family.
+        ConfigurationError: the name is of no known family, or custom, which is only loaded.
     """
     family, batch_norm = parse(model_name)
+    if family == "CUSTOM":
+        raise ConfigurationError(
+            f"model_name: expected FC2 or VGG in a name to build a model. Received: {model_name!r}"
+        )
     if family == "FC2":
         return fc2(image_shape, classes, units, depth, batch_norm, dtype)
     return vgg16(image_shape, classes, batch_norm, dtype)
@@ -42,8 +48,8 @@ def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="floa
 def optimizer(model_name, learning_rate=None):
     """Return the optimizer of the paper's public code for this family.
 
-    FC2 and VGG with batch norm: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9, at 1e-3, a
-    choice of this package.
+    FC2, VGG with batch norm, custom models: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9,
+    at 1e-3, a choice of this package.
 
     Args:
         model_name: see `parse`.

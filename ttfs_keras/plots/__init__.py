@@ -1,9 +1,17 @@
 """Figures of a run folder, drawn from plain numbers: no model and no TensorFlow object comes in here."""
 
+from ttfs_keras.plots.layer_errors import layer_errors
 from ttfs_keras.plots.read_metrics import read_metrics
 from ttfs_keras.plots.spike_raster import spike_raster
 from ttfs_keras.plots.spike_time_histogram import spike_time_histogram
 from ttfs_keras.plots.spikes_per_neuron import spikes_per_neuron
 from ttfs_keras.plots.training_curves import training_curves
 
-__all__ = ["read_metrics", "spike_raster", "spike_time_histogram", "spikes_per_neuron", "training_curves"]
+__all__ = [
+    "layer_errors",
+    "read_metrics",
+    "spike_raster",
+    "spike_time_histogram",
+    "spikes_per_neuron",
+    "training_curves",
+]

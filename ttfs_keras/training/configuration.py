@@ -17,7 +17,9 @@ class Configuration:
     """Settings of a run; field names and defaults are those of the command line, `help` in each field's metadata."""
 
     model_type: str = _flag("SNN", "network to train", values=("SNN", "ReLU"))
-    model_name: str = _flag("FC2", "any name with FC2 or VGG in it, and BN for batch norm; names the run folder too")
+    model_name: str = _flag(
+        "FC2", "any name with FC2, VGG or custom (a loaded model) in it, BN for batch norm; names the run folder"
+    )
     data_name: str = _flag("DIGITS", "data set", values=names())
     data_dir: str | None = _flag(None, "folder with the data set's files")
     logging_dir: str = _flag("logs", "folder of the run folders <data>-<model>")
@@ -78,7 +80,14 @@ class Configuration:
             values = item.metadata.get("values")
             expect(values is None or getattr(self, item.name) in values, item.name, f"one of {values}")
         try:
-            parse(self.model_name)
+            if (
+                parse(self.model_name)[0] == "CUSTOM"
+                and self.load_path is not None
+                and self.load_path.suffix != ".keras"
+            ):
+                problems.append(f"load: expected a .keras file for a custom model. Received: {self.load!r}")
+            elif parse(self.model_name)[0] == "CUSTOM" and self.load_path is None:
+                problems.append("load: expected the .keras file of the custom model. Received: none")
         except ConfigurationError as error:
             problems.append(str(error))
         expect("/" not in self.model_name, "model_name", "a name without '/'")

@@ -7,6 +7,7 @@ import time
 import keras
 
 from ttfs_keras import plots
+from ttfs_keras.conversion.verify import verify
 from ttfs_keras.data import batches, load, outside_range, steps
 from ttfs_keras.files import replacing, write_json
 from ttfs_keras.metrics.card import MetricCard, metric_card
@@ -19,6 +20,7 @@ from ttfs_keras.ttfs.spiking import is_spiking
 
 logger = logging.getLogger("ttfs_keras")
 
+CERTIFIED = 256  # images on which a mapped network is compared with its source layer by layer
 PLOTTED = 100  # images in the histograms of spike times
 
 
@@ -72,6 +74,8 @@ def _run(c, data, folder, model, source, start):
         return metric_card(model, x, y, source, c.seed)
 
     before = measure(model)
+    if source is not None:
+        certify(folder, model, source, data.x_test[:CERTIFIED])
     model, rows = _train(c, data, folder, model)
     if c.save:
         with replacing(folder / f"{c.model_type}.keras") as path:
@@ -86,6 +90,14 @@ def _run(c, data, folder, model, source, start):
     write_json(folder / "card.json", card)
     _report(c, folder, before, card, source, pictures)
     return card
+
+
+def certify(folder, model, source, x):
+    """Write `certificate.json` and its plot: the mapped network against its source before any training."""
+    report = verify(model, source, x)
+    report.to_json(folder / "certificate.json")
+    report.plot(folder / "plots" / "layer_errors.png")
+    logger.info("%s", report)
 
 
 def _train(c, data, folder, model):

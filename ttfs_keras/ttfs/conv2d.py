@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from ttfs_keras.ttfs.synapses import InputAffine, SpikingSynapses
+from ttfs_keras.ttfs.affine import Affine
+from ttfs_keras.ttfs.synapses import SpikingSynapses
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -35,7 +36,7 @@ class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
         super().__init__(*args, **kwargs)
         if self.data_format != "channels_last":
             raise ValueError(f"Expected data_format='channels_last'. Received: data_format={self.data_format!r}")
-        self.input_affine = InputAffine(dtype=self.dtype_policy, name="input_affine") if input_affine else None
+        self.input_affine = Affine(dtype=self.dtype_policy, name="input_affine") if input_affine else None
 
     def build(self, input_shape):
         """Create the weights, the window and, if asked for, scale and offset of the inputs."""
@@ -61,11 +62,9 @@ class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
         scales = ops.transpose(ops.repeat(per_group, self.filters // self.groups, axis=0))
         return self.kernel * scales, offsets if self.bias is None else offsets + self.bias
 
-    def call(self, lead, training=False):
-        """Return the lead times of the spikes."""
-        weights, biases = self.effective_weights(ops.shape(lead))
-        potential = self.convolution_op(lead, weights)
-        return self.neuron(potential if biases is None else ops.add(potential, biases), training=training)
+    def integrate(self, lead, weights):
+        """Return the sums over the synapses."""
+        return self.convolution_op(lead, weights)
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -25,8 +25,6 @@ class TTFSDense(SpikingSynapses, keras.layers.Dense):
         ValueError: an argument is outside its range or an activation is given.
     """
 
-    def call(self, lead, training=False):
-        """Return the lead times of the spikes."""
-        weights, biases = self.effective_weights(lead.shape)
-        potential = ops.matmul(lead, weights)
-        return self.neuron(potential if biases is None else ops.add(potential, biases), training=training)
+    def integrate(self, lead, weights):
+        """Return the sums over the synapses."""
+        return ops.matmul(lead, weights)

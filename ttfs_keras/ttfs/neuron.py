@@ -19,17 +19,19 @@ class TTFSNeuron(keras.layers.Layer):
         window: initial width X of the firing window, > 0. The present width is the non-trainable weight `window`.
         window_rule: `GrowToMaximum` (default), `TrackQuantile` or `FixedWindow`.
         perturbation: None, a `Perturbation` or a list of them, applied in their order to the emitted spikes.
+        unit: activation of the ReLU source for a lead time of 1; a note for comparisons, nothing is computed with it.
 
     Raises:
         ValueError: window is not positive, or window_rule or perturbation is of another type.
     """
 
-    def __init__(self, window=1.0, window_rule=None, perturbation=None, **kwargs):
+    def __init__(self, window=1.0, window_rule=None, perturbation=None, unit=1.0, **kwargs):
         super().__init__(**kwargs)
         if not window > 0:
             raise ValueError(f"Expected window > 0. Received: window={window}")
         self.initial_window = float(window)
         self.window_rule = windows.get(window_rule)
+        self.unit = float(unit)
         self.perturbations = perturbations.get(perturbation, self.name)
 
     def build(self, input_shape):
@@ -61,6 +63,7 @@ class TTFSNeuron(keras.layers.Layer):
             "window": self.initial_window,
             "window_rule": keras.saving.serialize_keras_object(self.window_rule),
             "perturbation": perturbations.serialize(self.perturbations),
+            "unit": self.unit,
         }
 
     def get_config(self):

@@ -3,22 +3,12 @@
 import keras
 
 
-@keras.saving.register_keras_serializable(package="ttfs_keras")
-class TTFSMaxPooling2D(keras.layers.MaxPooling2D):
-    """Pass on the earliest spike of each pool, the one with the largest lead time.
+class _SpikePooling(keras.layers.Layer):
+    """Base beside a Keras layer of max pooling: pass on the earliest spike of each pool, the largest lead time.
 
     With `signed=True`, channels whose `sign` is -1 pass on the latest one (silence if any of the pool is silent):
 
         sign(k) max(sign(k) x)        the max pooling of k x, k a batch norm's scale moved behind the pool
-
-    Shapes: lead times `(batch, height, width, channels)` to lead times `(batch, new height, new width, channels)`.
-
-    Args:
-        pool_size, strides, padding, data_format: as for `keras.layers.MaxPooling2D`.
-        signed: whether to have the non-trainable weight `sign`, `(channels,)`, 1 at first.
-
-    Raises:
-        ValueError: an argument is outside its range, or `signed` with another data_format than "channels_last".
     """
 
     def __init__(self, *args, signed=False, **kwargs):
@@ -43,3 +33,58 @@ class TTFSMaxPooling2D(keras.layers.MaxPooling2D):
     def get_config(self):
         """Return the constructor's arguments."""
         return {**super().get_config(), "signed": self.signed}
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSMaxPooling2D(_SpikePooling, keras.layers.MaxPooling2D):
+    """Pass on the earliest spike of each pool, the one with the largest lead time.
+
+    With `signed=True`, channels whose `sign` is -1 pass on the latest one (silence if any of the pool is silent):
+
+        sign(k) max(sign(k) x)        the max pooling of k x, k a batch norm's scale moved behind the pool
+
+    Shapes: lead times `(batch, height, width, channels)` to lead times `(batch, new height, new width, channels)`.
+
+    Args:
+        pool_size, strides, padding, data_format: as for `keras.layers.MaxPooling2D`.
+        signed: whether to have the non-trainable weight `sign`, `(channels,)`, 1 at first.
+
+    Raises:
+        ValueError: an argument is outside its range, or `signed` with another data_format than "channels_last".
+    """
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSMaxPooling1D(_SpikePooling, keras.layers.MaxPooling1D):
+    """`TTFSMaxPooling2D` for `(batch, steps, channels)`."""
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSMaxPooling3D(_SpikePooling, keras.layers.MaxPooling3D):
+    """`TTFSMaxPooling2D` for `(batch, depth, height, width, channels)`."""
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSGlobalMaxPooling1D(_SpikePooling, keras.layers.GlobalMaxPooling1D):
+    """`TTFSMaxPooling2D` with one pool for all steps."""
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSGlobalMaxPooling2D(_SpikePooling, keras.layers.GlobalMaxPooling2D):
+    """`TTFSMaxPooling2D` with one pool for the whole image."""
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class TTFSGlobalMaxPooling3D(_SpikePooling, keras.layers.GlobalMaxPooling3D):
+    """`TTFSMaxPooling2D` with one pool for the whole volume."""
+
+
+# The pooling of spikes that stands for each of Keras's.
+OF_KERAS = {
+    keras.layers.MaxPooling1D: TTFSMaxPooling1D,
+    keras.layers.MaxPooling2D: TTFSMaxPooling2D,
+    keras.layers.MaxPooling3D: TTFSMaxPooling3D,
+    keras.layers.GlobalMaxPooling1D: TTFSGlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D: TTFSGlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D: TTFSGlobalMaxPooling3D,
+}

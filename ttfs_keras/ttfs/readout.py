@@ -23,8 +23,10 @@ class TTFSReadout(Synapses, keras.layers.Dense):
         ValueError: an argument is outside its range or an activation is given.
     """
 
+    def integrate(self, lead, weights):
+        """Return the sums over the synapses."""
+        return ops.matmul(lead, weights)
+
     def call(self, lead):
         """Return the potentials."""
-        weights, biases = self.effective_weights(lead.shape)
-        potential = ops.matmul(lead, weights)
-        return potential if biases is None else ops.add(potential, biases)
+        return self.potential(lead)

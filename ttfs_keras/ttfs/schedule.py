@@ -7,18 +7,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.graph import as_functional, calls
+from ttfs_keras.graph import as_functional, calls, compiled
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
+from ttfs_keras.ttfs.pooling import OF_KERAS
 from ttfs_keras.ttfs.synapses import SpikingSynapses
 
 SPIKING = (SpikingSynapses, TTFSNeuron)
-POOLS = (keras.layers.MaxPooling2D,)
+POOLS = tuple(OF_KERAS)
 # Layers that copy or delay spikes one to one; any other layer sums them.
 RELAYS = (
-    keras.layers.ActivityRegularization, keras.layers.AlphaDropout, keras.layers.Concatenate, keras.layers.Dropout,
+    keras.layers.ActivityRegularization, keras.layers.AlphaDropout, keras.layers.Concatenate,
+    keras.layers.Cropping1D, keras.layers.Cropping2D, keras.layers.Cropping3D, keras.layers.Dropout,
     keras.layers.Flatten, keras.layers.GaussianDropout, keras.layers.GaussianNoise, keras.layers.Identity,
-    keras.layers.Permute, keras.layers.Reshape, keras.layers.SpatialDropout2D,
+    keras.layers.Permute, keras.layers.Reshape, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D, keras.layers.UpSampling1D, keras.layers.UpSampling2D, keras.layers.UpSampling3D,
+    keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D,
 )  # fmt: skip
 
 
@@ -71,7 +75,7 @@ def signals(model):
         ValueError: as for `steps`, or a layer fires without an encoder before it.
     """
     found = {id(tensor): Signal("values", None) for tensor in model.inputs}
-    for operation, inputs, outputs in steps(model):
+    for operation, inputs, outputs, _ in steps(model):
         kinds = [found[id(tensor)].kind for tensor in inputs]
         arriving = [window for tensor in inputs if (window := found[id(tensor)].window) is not None]
         kind, window = kinds[0], _join(arriving)
@@ -145,7 +149,7 @@ def spike_times(snn, x, batch_size=128):
 
     Args:
         snn: as for `schedule`.
-        x: `(batch, ...)` inputs of the model.
+        x: `(batch, ...)` inputs of the model, or a list of them.
         batch_size: how many samples to compute at a time.
 
     Raises:
@@ -154,34 +158,43 @@ def spike_times(snn, x, batch_size=128):
     model = as_functional(snn)
     carried = signals(model)
     found = {}
-    for operation, _, (tensor, *_) in steps(model):
-        if isinstance(operation, (TTFSEncoder, *SPIKING, *POOLS)) and carried[id(tensor)].kind == "spikes":
-            found[operation.name] = tensor
-    x = checked_input(model, x)
-    lead_times = keras.Model(model.inputs[0], found)
-    # `predict` would round float64 inputs to float32.
-    batches = [lead_times(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
+    for call in steps(model):
+        name, tensor = call.operation.name, call.outputs[0]
+        if isinstance(call.operation, (TTFSEncoder, *SPIKING, *POOLS)) and carried[id(tensor)].kind == "spikes":
+            found[name] = tensor
+    inputs = checked_inputs(model, x)
+    lead_times = compiled(keras.Model(model.inputs, list(found.values())))
+    starts = range(0, len(inputs[0]), batch_size)
+    batches = [lead_times(*(array[start : start + batch_size] for array in inputs)) for start in starts]
     times = {}
-    for name, tensor in found.items():
-        lead = np.concatenate([float64(batch[name]) for batch in batches])
+    for (name, tensor), *leads in zip(found.items(), *batches, strict=True):
+        lead = np.concatenate([float64(lead) for lead in leads])
         times[name] = np.where(lead > 0, carried[id(tensor)].window.end - lead, np.inf)
     return times
 
 
-def checked_input(model, x):
-    """Return `x` as an array with the shape and type of the one input of a Functional model.
+def checked_inputs(model, x):
+    """Return inputs as a list of arrays with the shapes and types of a Functional model's inputs.
+
+    Args:
+        model: Functional model.
+        x: array, or a list of them for several inputs.
 
     Raises:
-        ValueError: the model has several inputs, or x is not numeric, is empty, has another shape or holds NaN.
+        ValueError: an array is not numeric, is empty, has another shape or holds NaN, or their number is another.
     """
-    if len(model.inputs) != 1:
-        raise ValueError(f"Expected a model with one input. Received: {len(model.inputs)} inputs")
-    expected = model.inputs[0].shape
-    x = np.asarray(x)  # a tensor or a list too
-    if x.dtype.kind not in "biuf":
-        raise ValueError(f"Expected numbers. Received: dtype={x.dtype}")
-    if not x.size or x.ndim != len(expected) or any(n not in (None, m) for n, m in zip(expected, x.shape, strict=True)):
-        raise ValueError(f"Expected inputs of shape {expected}. Received: shape={x.shape}")
-    if np.isnan(x).any():
-        raise ValueError(f"Expected numbers. Received: NaN in {np.isnan(x).sum()} of {x.size} inputs")
-    return tf.cast(x, model.inputs[0].dtype).numpy()
+    arrays = [np.asarray(array) for array in (x if len(model.inputs) > 1 else [x])]
+    if len(arrays) != len(model.inputs):
+        raise ValueError(f"Expected {len(model.inputs)} inputs. Received: {len(arrays)}")
+    for array, symbol in zip(arrays, model.inputs, strict=True):
+        expected = symbol.shape
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"Expected numbers. Received: dtype={array.dtype}")
+        sizes_fit = array.ndim == len(expected) and all(
+            n in (None, m) for n, m in zip(expected, array.shape, strict=True)
+        )
+        if not array.size or not sizes_fit:
+            raise ValueError(f"Expected inputs of shape {expected}. Received: shape={array.shape}")
+        if np.isnan(array).any():
+            raise ValueError(f"Expected numbers. Received: NaN in {np.isnan(array).sum()} of {array.size} inputs")
+    return [tf.cast(array, symbol.dtype).numpy() for array, symbol in zip(arrays, model.inputs, strict=True)]

@@ -7,32 +7,30 @@ import numpy as np
 import tensorflow as tf
 
 from ttfs_keras.graph import as_functional
+from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
-from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
+from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.readout import TTFSReadout
-from ttfs_keras.ttfs.schedule import checked_input, float64, signals, steps
+from ttfs_keras.ttfs.schedule import POOLS, RELAYS, Window, checked_inputs, float64, steps
 from ttfs_keras.ttfs.simulator_membrane import fire, integrate
 from ttfs_keras.ttfs.simulator_patches import image_taps, patches
+from ttfs_keras.ttfs.synapses import SpikingSynapses, Synapses
+from ttfs_keras.ttfs.synaptic_map import Populations
 
-# Layers that leave evaluated values as they are.
-_IDENTITIES = (
-    keras.layers.ActivityRegularization, keras.layers.AlphaDropout, keras.layers.Dropout,
-    keras.layers.GaussianDropout, keras.layers.GaussianNoise, keras.layers.Identity, keras.layers.SpatialDropout2D,
-)  # fmt: skip
 _RESHAPES = (keras.layers.Flatten, keras.layers.Permute, keras.layers.Reshape)
 _DIGITAL = (keras.layers.Activation, keras.layers.Softmax)
 _DIGITAL_ACTIVATIONS = (keras.activations.linear, keras.activations.sigmoid, keras.activations.softmax)
-# The kind of input that each type of layer takes, None for any.
-_TAKES = {
-    **dict.fromkeys(_IDENTITIES + _RESHAPES),
-    TTFSEncoder: "values",
-    TTFSDense: "spikes",
-    TTFSConv2D: "spikes",
-    keras.layers.MaxPooling2D: "spikes",
-    TTFSReadout: "spikes",
-    **dict.fromkeys(_DIGITAL, "potentials"),
-}
+# Layers of which synapses may consist besides those with neurons: their output is linear in the lead times.
+_LINEAR = (
+    keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose, keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D, keras.layers.SeparableConv1D, keras.layers.SeparableConv2D,
+    keras.layers.AveragePooling1D, keras.layers.AveragePooling2D, keras.layers.AveragePooling3D,
+    keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAveragePooling3D,
+    keras.layers.Add, keras.layers.Subtract, keras.layers.Average, Affine, *RELAYS,
+)  # fmt: skip
+_SYNAPSES = 2**27  # of a population whose synapses are several layers, held as one matrix
 
 # Membranes, and incoming spikes, at a time: these arrays stay in the processor's cache and small.
 _MEMBRANES, _SPIKES = 2**15, 2**20
@@ -43,7 +41,8 @@ class Simulation:
     """What an event-driven simulation saw.
 
     Attributes:
-        outputs: `(batch, ...)` float64, what the model returns; a network that ends in spikes gives their lead times.
+        outputs: `(batch, ...)` float64, what the model returns, a list of several; a network that ends in spikes gives
+            their lead times.
         spike_times: `{layer name: (batch, ..., neurons)}` float64 absolute times in window time, inf where silent, of
             the encoder, the spiking layers and the max pools.
         premature_by_layer: `{layer name: count}` neurons that reached threshold before their window, for each sample.
@@ -52,7 +51,7 @@ class Simulation:
         clipped_inputs: values outside the encoder's input range.
     """
 
-    outputs: np.ndarray
+    outputs: np.ndarray | list[np.ndarray]
     spike_times: dict[str, np.ndarray]
     premature_by_layer: dict[str, int]
     saturated_by_layer: dict[str, int]
@@ -86,9 +85,9 @@ def simulate(snn, x, armed=False):
     Source: Stanojevic et al., Nature Communications 15:6793 (2024); premature spikes and saturation are this package's.
 
     Args:
-        snn: Sequential or Functional model of TTFSEncoder, TTFSDense, TTFSConv2D, max pools, TTFSReadout, reshapes,
-            layers that act in training only, and a softmax or sigmoid after the read-out.
-        x: `(batch, ...)` inputs of the model.
+        snn: Sequential or Functional model, such as `convert` makes it. Where synapses are several layers (branches
+            that meet, average pooling), their product is held as one matrix of at most 2**27 weights, taken from them.
+        x: `(batch, ...)` inputs of the model, or a list of them.
         armed: whether neurons are held until their window opens. By default one that reaches threshold before fires
             right then, and later layers integrate that premature spike from its arrival on. Counted either way.
 
@@ -100,38 +99,42 @@ def simulate(snn, x, armed=False):
             are not finite, or x is not numeric, has another shape or holds NaN.
     """
     model = as_functional(snn)
-    _check_layers(model)
-    carried = signals(model)
-    x = checked_input(model, x)
-    plan = _plan(model, carried, x.shape)
+    populations = Populations(model)
+    carried = populations.carried
+    _check_layers(model, carried)
+    inputs = checked_inputs(model, x)
+    physics = _physics_of_all(model, carried, len(inputs[0]))
 
-    arrays = {id(model.inputs[0]): x.astype(np.float64)}
+    arrays = {id(symbol): values.astype(np.float64) for symbol, values in zip(model.inputs, inputs, strict=True)}
     times, premature, saturated, clipped = {}, {}, {}, 0
-    for operation, source, target, physics in plan:
-        array = arrays[id(source)]
-        signal = carried[id(target)]
+    for operation, (source, *others), (target, *_), _ in steps(model):
+        window = carried[id(target)].window
         if isinstance(operation, TTFSEncoder):
             low, high = operation.input_range
-            clipped += int(((array < low) | (array > high)).sum())
-            array = times[operation.name] = _perturbed(_encode(array, low, high), signal.window, operation)
-        elif isinstance(operation, TTFSReadout):
-            array = _read_out(array, carried[id(source)].window, physics)
-        elif physics is not None:
-            array, early, full = _fire(operation, array, carried[id(source)].window, signal.window, physics, armed)
-            array = times[operation.name] = _perturbed(array, signal.window, operation.neuron)
-            premature[operation.name], saturated[operation.name] = early, full
-        elif isinstance(operation, keras.layers.MaxPooling2D):
-            array = times[operation.name] = _first_of_pool(operation, array)
-        elif isinstance(operation, _DIGITAL):
-            array = _digital(operation, array)
-        elif isinstance(operation, _RESHAPES):
-            array = _reshaped(operation, array)
+            values = arrays[id(source)]
+            clipped += int(((values < low) | (values > high)).sum())
+            array = times[operation.name] = _perturbed(_encode(values, low, high), window, operation)
+        elif operation.name in populations.maps:
+            name = operation.name
+            if name in physics:
+                array, arriving, laws, layer = arrays[id(source)], carried[id(source)].window, physics[name], operation
+            else:
+                array, arriving, laws = _composite(populations.maps[name], arrays, carried, window.start)
+                layer = None
+            array, premature[name], saturated[name] = _fire(layer, array, arriving, window, laws, armed)
+            array = array.reshape(-1, *target.shape[1:]) if layer is None else array
+            array = times[name] = _perturbed(array, window, getattr(operation, "neuron", operation))
+        elif carried[id(target)].kind == "spikes":
+            sources = [source, *others]
+            array = _relayed(operation, [_delayed(arrays, carried, s, window.end) for s in sources])
+            if isinstance(operation, POOLS):
+                times[operation.name] = array
+        else:  # potentials, which are summed where they are used, or values before the encoder
+            array = arrays.get(id(source))
         arrays[id(target)] = array
 
-    outputs, (kind, window) = arrays[id(model.outputs[0])], carried[id(model.outputs[0])]
-    if kind == "spikes":
-        outputs = np.where(np.isinf(outputs), 0, window.end - outputs)
-    return Simulation(outputs, times, premature, saturated, clipped)
+    outputs = [_output(tensor, populations, arrays, physics) for tensor in model.outputs]
+    return Simulation(outputs[0] if len(outputs) == 1 else outputs, times, premature, saturated, clipped)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,58 +147,105 @@ class _Physics:
     slope: np.ndarray
 
 
-def _type_in(operation, types):
-    return next((kind for kind in type(operation).__mro__ if kind in types), None)
-
-
-def _check_layers(model):
+def _check_layers(model, carried):
     """Raise one ValueError that lists every layer that cannot be simulated."""
-    refused = []
-    kinds: dict[int, str | None] = {id(tensor): "values" for tensor in model.inputs}
-    for operation, inputs, outputs in steps(model):
+    refused: list[str] = []
+    heads: set[int] = set()
+    for operation, inputs, outputs, _ in steps(model):
+        kind = type(operation)
+        takes, gives = carried[id(inputs[0])].kind, carried[id(outputs[0])].kind
         reason = None
-        kind = _type_in(operation, _TAKES)
-        takes = kinds.get(id(inputs[0]))
-        if kind is None:
-            reason = "not a layer that it knows"
-        elif takes is not None and _TAKES[kind] not in (None, takes):
-            reason = f"takes {_TAKES[kind]} but is fed {takes}"
-        elif isinstance(operation, keras.layers.Activation) and operation.activation not in _DIGITAL_ACTIVATIONS:
-            reason = "not a softmax or sigmoid"
-        elif getattr(operation, "data_format", "channels_last") != "channels_last":
+        if getattr(operation, "data_format", "channels_last") != "channels_last":
             reason = "data_format is not channels_last"
+        elif any(id(tensor) in heads for tensor in inputs) and kind not in (*_DIGITAL, *_RESHAPES):
+            reason = "stands behind a softmax or sigmoid"
+        elif isinstance(operation, _DIGITAL):
+            if getattr(operation, "activation", _DIGITAL_ACTIVATIONS[0]) not in _DIGITAL_ACTIVATIONS:
+                reason = "not a softmax or sigmoid"
+            elif takes != "potentials":
+                reason = f"takes potentials but is fed {takes}"
+            if reason is None:
+                heads.update(id(tensor) for tensor in outputs)
+        elif isinstance(operation, TTFSEncoder):
+            reason = None if takes == "values" else f"takes values but is fed {takes}"
+        elif takes == "values":
+            reason = "stands before the encoder"
+        elif isinstance(operation, POOLS):
+            reason = None if gives == "spikes" else f"takes spikes but is fed {takes}"
+        elif not isinstance(operation, SpikingSynapses | TTFSNeuron | TTFSReadout) and kind not in _LINEAR:
+            reason = "not a layer that it knows"
         if reason is not None:
-            refused.append(f"{operation.name} ({type(operation).__name__}): {reason}")
-        # None behind a layer that is refused already, so that the layers after it are not blamed.
-        gives = {None: None, TTFSEncoder: "spikes", TTFSReadout: "potentials"}.get(kind, takes)
-        kinds |= {id(tensor): gives for tensor in outputs}
+            refused.append(f"{operation.name} ({kind.__name__}): {reason}")
     if refused:
         raise ValueError("The simulator cannot run these layers:\n  " + "\n  ".join(refused))
-    if len(model.outputs) != 1:
-        raise ValueError(f"Expected a model with one output. Received: {len(model.outputs)} outputs")
 
 
-def _plan(model, carried, shape):
-    """Return `(operation, its input, its output, its _Physics or None)` of all; refuse what has no physics."""
-    shapes = {id(model.inputs[0]): shape}
-    plan, refused = [], []
-    for operation, (source,), (target,) in steps(model):
-        shape = shapes[id(source)]
-        shapes[id(target)] = tuple(operation.compute_output_shape(shape))
-        physics = None
-        if isinstance(operation, TTFSDense | TTFSConv2D | TTFSReadout):
-            physics = _physics(operation, shape)
-            window = carried[id(target)].window
-            if not all(np.isfinite(part).all() for part in (physics.weights, physics.offsets, window)):
-                refused.append(f"{operation.name}: weights, offsets and window must be finite")
-            elif unphysical := int((physics.slope <= 0).sum()):
-                refused.append(f"{operation.name}: slope B <= 0 for {unphysical} of {physics.slope.size} neurons")
-            elif window.start >= window.end:
-                refused.append(f"{operation.name}: window of no width, {tuple(window)}")
-        plan.append((operation, source, target, physics))
+def _physics_of_all(model, carried, batch):
+    """Return `{layer name: _Physics}` of layers that take spikes themselves; refuse what has no physics."""
+    found, refused = {}, []
+    for operation, (source, *_), (target, *_), _ in steps(model):
+        if not isinstance(operation, Synapses):
+            continue
+        if carried[id(source)].kind != "spikes":
+            if operation.parameterization.initial_slope:
+                refused.append(f"{operation.name}: alpha1 needs spikes as inputs, not sums of them")
+            continue
+        shape = (batch, *source.shape[1:])
+        physics = found[operation.name] = _physics(operation, shape)
+        window = carried[id(target)].window
+        if not all(np.isfinite(part).all() for part in (physics.weights, physics.offsets, window)):
+            refused.append(f"{operation.name}: weights, offsets and window must be finite")
+        elif unphysical := int((physics.slope <= 0).sum()):
+            refused.append(f"{operation.name}: slope B <= 0 for {unphysical} of {physics.slope.size} neurons")
+        elif window.start >= window.end:
+            refused.append(f"{operation.name}: window of no width, {tuple(window)}")
     if refused:
         raise ValueError("These layers have no physical counterpart:\n  " + "\n  ".join(refused))
-    return plan
+    return found
+
+
+def _delayed(arrays, carried, source, end):
+    """Return the spike times of a source, delayed so that its window ends at `end`."""
+    return arrays[id(source)] + (end - carried[id(source)].window.end)
+
+
+def _composite(synapses, arrays, carried, end):
+    """Return the spikes that reach a population through several layers, their window, and its physics as one matrix."""
+    shapes = [arrays[id(source)].shape[1:] for source in synapses.sources]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    dtype = synapses.sources[0].dtype
+    resting = float64(synapses([tf.zeros((1, *shape), dtype) for shape in shapes])).ravel()
+    if sum(sizes) * resting.size > _SYNAPSES:
+        raise ValueError(
+            f"Expected at most {_SYNAPSES} synapses in a population whose synapses are several layers. "
+            f"Received: {sum(sizes)} x {resting.size}"
+        )
+    rows = []
+    for number, (size, shape) in enumerate(zip(sizes, shapes, strict=True)):
+        for unit in np.array_split(np.eye(size), max(1, size // 256)):
+            leads = [tf.zeros((len(unit), *other), dtype) for other in shapes]
+            leads[number] = tf.constant(unit.reshape(-1, *shape), dtype)
+            rows.append(float64(synapses(leads, constant=False)).reshape(len(unit), -1))
+    laws = _Physics(np.concatenate(rows), resting, 0.0, np.ones(resting.size))
+    spikes = [_delayed(arrays, carried, source, end) for source in synapses.sources]
+    widths = [window.end - window.start for window in (carried[id(source)].window for source in synapses.sources)]
+    flat = np.concatenate([array.reshape(len(array), -1) for array in spikes], axis=1)
+    return flat, Window(end - max(widths), end), laws
+
+
+def _output(tensor, populations, arrays, physics):
+    """Return what the model gives at a tensor: digital values, lead times of spikes, or potentials."""
+    call, carried = populations.producers[id(tensor)], populations.carried
+    kind, window = carried[id(tensor)]
+    operation = call.operation
+    if isinstance(operation, _DIGITAL):
+        return _digital(operation, _output(call.inputs[0], populations, arrays, physics))
+    if kind == "spikes":
+        return np.where(np.isinf(arrays[id(tensor)]), 0, window.end - arrays[id(tensor)])
+    if operation.name in physics:
+        return _read_out(arrays[id(call.inputs[0])], carried[id(call.inputs[0])].window, physics[operation.name])
+    spikes, window, laws = _composite(populations.map_to(tensor), arrays, carried, window.end)
+    return _read_out(spikes, window, laws).reshape(-1, *tensor.shape[1:])
 
 
 def _physics(layer, input_shape):
@@ -236,7 +286,7 @@ def _fire(layer, times, arriving, window, physics, armed):
         images = _padded(times.reshape(batch, height * width, channels), np.inf)
     else:
         # A dense neuron sees one pixel.
-        taps, shape, groups = np.zeros((1, 1), int), (*times.shape[:-1], layer.units), 1
+        taps, shape, groups = np.zeros((1, 1), int), (*times.shape[:-1], physics.weights.shape[-1]), 1
         images = times.reshape(-1, 1, times.shape[-1])
     rest = physics.slope * (window.end - window.start) + physics.initial_slope * (arriving.end - arriving.start)
     threshold = np.broadcast_to((rest - physics.offsets).reshape(-1, shape[-1]), (len(taps), shape[-1]))
@@ -286,6 +336,26 @@ def _padded(images, time):
     return np.pad(images, ((0, 0), (0, 1), (0, 0)), constant_values=time)
 
 
+def _relayed(operation, arrays):
+    """Return the spike times behind a layer that pools, moves or copies spikes."""
+    if isinstance(operation, keras.layers.MaxPooling2D):
+        return _first_of_pool(operation, arrays[0])
+    if isinstance(operation, keras.layers.Permute):
+        return arrays[0].transpose(0, *operation.dims)
+    if isinstance(operation, _RESHAPES):
+        return arrays[0].reshape(operation.compute_output_shape(arrays[0].shape))
+    # Pools of other ranks, padding, cropping, repeating, concatenating: on -t the earliest spike is the largest value,
+    # and a shift makes silence the 0 that padding adds.
+    late = 1 + max((array[np.isfinite(array)].max(initial=0.0) for array in arrays), default=0.0)
+    leads = [tf.constant(np.where(np.isinf(array), 0.0, late - array)) for array in arrays]
+    config = operation.get_config() | {"dtype": "float64"}
+    layer = type(operation).from_config(config)
+    layer.build([array.shape for array in arrays] if len(arrays) > 1 else arrays[0].shape)
+    layer.set_weights(operation.get_weights())  # the signs of a pool
+    lead = layer(leads if len(leads) > 1 else leads[0]).numpy()
+    return np.where(lead > 0, late - lead, np.inf)
+
+
 def _first_of_pool(layer, times):
     """Return the earliest spike of each pool, or where the channel's sign is -1 the latest, inf if one is silent."""
     batch, height, width, channels = times.shape
@@ -301,9 +371,3 @@ def _digital(layer, values):
     if isinstance(layer, keras.layers.Softmax):
         return keras.activations.softmax(values, axis=layer.axis).numpy()
     return layer.activation(values).numpy()
-
-
-def _reshaped(layer, array):
-    if isinstance(layer, keras.layers.Permute):
-        return array.transpose(0, *layer.dims)
-    return array.reshape(layer.compute_output_shape(array.shape))

@@ -1,6 +1,7 @@
 """What the TTFS layers with weights share: from trained variables to physical and to effective weights."""
 
 import keras
+from keras import ops
 
 from ttfs_keras.ttfs import parameterization as parameterizations
 from ttfs_keras.ttfs import perturbation as perturbations
@@ -44,6 +45,16 @@ class Synapses(keras.layers.Layer):
         """Return the equivalent ReLU weights w and biases b (or None); see the parameterization."""
         return self.parameterization.effective(*self.physical_weights(input_shape))
 
+    def integrate(self, lead, weights):
+        """Return the sums over the synapses, `(batch, ..., neurons)`, of lead times and effective weights."""
+        raise NotImplementedError  # abstract
+
+    def potential(self, lead):
+        """Return z = sum_j w_ij x_j + b_i, `(batch, ..., neurons)`, in window time."""
+        weights, biases = self.effective_weights(ops.shape(lead))
+        potential = self.integrate(lead, weights)
+        return potential if biases is None else ops.add(potential, biases)
+
     def slope(self, input_shape):
         """Return B, `(neurons,)`: dV/dt inside the window."""
         return self.parameterization.slope(self.physical_weights(input_shape)[0])
@@ -56,12 +67,12 @@ class Synapses(keras.layers.Layer):
 
 
 class SpikingSynapses(Synapses):
-    """Synapses that end in a `TTFSNeuron`, whose arguments `window` and `window_rule` they add."""
+    """Synapses that end in a `TTFSNeuron`, whose arguments `window`, `window_rule` and `unit` they add."""
 
-    def __init__(self, *args, window=1.0, window_rule=None, perturbation=None, **kwargs):
+    def __init__(self, *args, window=1.0, window_rule=None, perturbation=None, unit=1.0, **kwargs):
         super().__init__(*args, **kwargs)
         name = f"{self.name}_neuron"
-        self.neuron = TTFSNeuron(window, window_rule, perturbation, dtype=self.dtype_policy, name=name)
+        self.neuron = TTFSNeuron(window, window_rule, perturbation, unit, dtype=self.dtype_policy, name=name)
         # One list, so that the weights see the perturbations that the spikes see.
         self.perturbations = self.neuron.perturbations
 
@@ -69,6 +80,10 @@ class SpikingSynapses(Synapses):
         """Create the weights and the window."""
         super().build(input_shape)
         self.neuron.build(self.compute_output_shape(input_shape))
+
+    def call(self, lead, training=False):
+        """Return the lead times of the spikes."""
+        return self.neuron(self.potential(lead), training=training)
 
     @property
     def window(self):
@@ -89,16 +104,3 @@ class SpikingSynapses(Synapses):
     def get_config(self):
         """Return the constructor's arguments."""
         return {**super().get_config(), **self.neuron.neuron_config()}
-
-
-@keras.saving.register_keras_serializable(package="ttfs_keras")
-class InputAffine(keras.layers.Layer):
-    """Scale k (fixed) and offset c (trained) of the inputs of a layer: `k x + c`, as a folded batch norm leaves them.
-
-    Weights: `scale` and `offset`, both `(channels,)`.
-    """
-
-    def build(self, input_shape):
-        """Create k = 1 and c = 0."""
-        self.scale = self.add_weight(name="scale", shape=input_shape[-1:], initializer="ones", trainable=False)
-        self.offset = self.add_weight(name="offset", shape=input_shape[-1:], initializer="zeros")

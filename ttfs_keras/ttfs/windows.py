@@ -52,6 +52,11 @@ class FixedWindow(WindowRule):
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
+class Clip(FixedWindow):
+    """The window is the source's own clip, as of ReLU6: that neurons saturate is what the source computes."""
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
 class GrowToMaximum(WindowRule):
     """The window grows, before the batch passes the gate, so that no activation of training ever overflows.
 

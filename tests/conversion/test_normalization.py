@@ -4,17 +4,6 @@ from keras import layers
 
 import ttfs_keras as tk
 from tests.conversion.sources import FLATTEN, RELU, TOLERANCE, conv, dense, error, images, norm, sequential
-from ttfs_keras.conversion.batch_norm import affine
-
-
-@pytest.mark.parametrize("center", [True, False])
-@pytest.mark.parametrize("scale", [True, False])
-def test_affine_is_the_layer_in_inference(scale, center):
-    model = sequential((4,), norm(scale=scale, center=center, epsilon=0.1))
-    x = images(model, (-3, 3))
-    k, c = affine(model.layers[0])
-    np.testing.assert_allclose(k * x + c, model(x), atol=TOLERANCE["float64"])
-
 
 PLACES = {
     "before ReLU": [conv(activation=None, padding="same"), norm(), RELU],
@@ -53,13 +42,34 @@ def test_border_needs_a_map_only_where_padding_meets_an_offset():
     assert error(model, snn, x) <= TOLERANCE["float64"]
 
 
+RESCALINGS = {
+    "numbers": (layers.Rescaling, {"scale": 1 / 127.5, "offset": -1}),
+    "channels": (layers.Rescaling, {"scale": [0.3, -1.2], "offset": [0.1, 0.7]}),
+    "positions": (layers.Rescaling, {"scale": np.linspace(-1, 1, 5).reshape(5, 1), "offset": 0.1}),
+    "normalization": (layers.Normalization, {"mean": [0.3, -0.4], "variance": [2.0, 0.3]}),
+    "inverse": (layers.Normalization, {"mean": [0.3, -0.4], "variance": [2.0, 0.3], "invert": True}),
+    "one number": (layers.Normalization, {"mean": 0.3, "variance": 2.0, "axis": None}),
+}
+
+
+@pytest.mark.parametrize("place", ["input", "hidden", "linear", "output"])
+@pytest.mark.parametrize("kind", RESCALINGS)
+def test_fixed_scales_fold_anywhere(kind, place):
+    step = RESCALINGS[kind]
+    stack = [conv(2, padding="same"), conv(2, padding="same", activation=None), dense(2)]
+    stack.insert({"input": 0, "hidden": 1, "linear": 2, "output": 3}[place], step)
+    model = sequential((4, 5, 2), *stack)
+    x = images(model, (-1, 2))
+    assert error(model, tk.convert(model, x, (-1, 2)), x) <= TOLERANCE["float64"]
+
+
 @pytest.mark.parametrize(
     ("stack", "message"),
     [
         ((conv(), norm(axis=1, name="rows"), FLATTEN, dense()), r"rows \(BatchNormalization\): it normalizes axis 1"),
         (
             (FLATTEN, dense(activation="softmax"), norm(name="late")),
-            r"late \(BatchNormalization\): .*behind the read-out",
+            r"late \(BatchNormalization\): .*behind a softmax",
         ),
     ],
 )

@@ -1,0 +1,160 @@
+"""Potentials that overshoot before their window opens.
+
+With s = t_min - t the potential of a neuron is, in lead times x_j of its inputs,
+
+    z(s) = sum_j w_ij (x_j - s)_+ + b_i,  s >= 0
+
+and it fires too early iff max_{s > 0} z(s) > X, the width of its window. Three passes, from cheap to exact:
+
+    1. z(s) <= b + sum_j max(w_ij, 0) x_j                             settles most neurons
+    2. z(s) <= max(z(s_1), z(s_2)) + sum_j max(-w_ij, 0) g(x_j)  in [s_1, s_2], on a grid:  a hinge (x_j - s)_+ lies
+       below its chord by at most g(x) = (x - s_1)_+ (s_2 - x)_+/(s_2 - s_1)
+    3. the largest z(s) at the breakpoints s = x_j                    from the neuron's own row of weights
+
+Source: condition (b) of premature spikes follows from the equations of Stanojevic et al. (2024); the passes are this
+package's.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from ttfs_keras.ttfs.synaptic_map import Populations
+
+# Grids of pass 2 as shares of the largest lead time, finer where most lead times are; the second for what is left.
+GRIDS = (0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1), tuple(np.linspace(0, 1, 25) ** 2)
+TOGETHER = 2**22  # lead times or potentials that pass 2 evaluates in one go; small batches cost as much as large ones
+EXACT = 1000  # neurons of a layer and batch that pass 3 scans; of more, the bound of pass 2 is taken
+
+
+def overshoots(snn, inputs, widths):
+    """Return `{layer name: largest potential}`, at the opening of the window or before it, of layers above their width.
+
+    Args:
+        snn: spiking model, evaluated with its own windows.
+        inputs: list of batches, one for each input.
+        widths: `{layer name: width}`, in window time, of the layers to look at.
+    """
+    found = {}
+
+    def fire(layer, synapses, leads, potential):
+        if layer.name not in widths:
+            return
+        above = above_width(synapses, leads, potential, widths[layer.name])
+        if len(above):
+            found[layer.name] = float(above.max())
+
+    Populations(snn).visit(inputs, fire)
+    return found
+
+
+def rounded_up(width, dtype):
+    """Return a width with room for the rounding of a sum of the given type."""
+    return width * (1 + 64 * np.finfo(dtype.as_numpy_dtype).eps)
+
+
+def above_width(synapses, leads, potential, width):
+    """Return the largest potential max_{s >= 0} z(s) of each neuron and sample for which it exceeds the width.
+
+    Args:
+        synapses: `SynapticMap` of the population.
+        leads: its list of incoming lead times `(batch, ...)`.
+        potential: `(batch, ..., neurons)` z(0).
+        width: of the window.
+    """
+    resting = synapses([tf.zeros_like(lead[:1]) for lead in leads])
+    limit = rounded_up(width, potential.dtype)
+    absolute = synapses(leads, constant=False, weights=tf.abs)
+    lower = np.asarray(potential)
+    upper = np.asarray(resting + (potential - resting + absolute) / 2)
+    for grid in GRIDS:
+        rows = np.flatnonzero(((upper > limit) & (upper > lower)).reshape(len(upper), -1).any(1))
+        if not len(rows):
+            break
+        bounds_ = _on_grid(
+            synapses, [tf.gather(lead, rows) for lead in leads], tf.gather(potential, rows), resting, grid
+        )
+        lower, upper = lower.copy(), upper.copy()
+        lower[rows] = np.maximum(lower[rows], bounds_[0])
+        upper[rows] = np.maximum(np.minimum(upper[rows], bounds_[1]), lower[rows])
+    places = np.argwhere((upper > limit) & (upper > lower))
+    if len(places) <= EXACT:
+        count = max(1, TOGETHER // max(sum(int(tf.size(lead[0])) for lead in leads), potential[0].shape.num_elements()))
+        for at in range(0, len(places), count):
+            part = places[at : at + count]
+            upper[tuple(part.T)] = _scan(synapses, leads, resting, part)
+    return upper[upper > limit]
+
+
+def _on_grid(synapses, leads, potential, resting, grid):
+    """Return lower and upper bounds of max_{s >= 0} z(s), `(batch, ..., neurons)` each, from z(0) = `potential`."""
+    grid = np.multiply(grid, max(float(tf.reduce_max(lead)) for lead in leads))
+    count = max(1, TOGETHER // max(sum(int(tf.size(lead)) for lead in leads), int(tf.size(potential))))
+    lower, upper, last = potential, potential, potential[None]
+    for at in range(0, len(grid) - 1, count):
+        starts, ends = grid[:-1][at : at + count], grid[1:][at : at + count]
+        cut = [tf.concat([tf.nn.relu(lead - tf.cast(s, lead.dtype)) for s in ends], 0) for lead in leads]
+        hinges = [tf.concat([_hinge_gap(lead, s, e) for s, e in zip(starts, ends, strict=True)], 0) for lead in leads]
+        shape = (len(ends), *potential.shape)
+        z = resting + tf.reshape(synapses(cut, constant=False), shape)
+        linear, absolute = (
+            tf.reshape(synapses(hinges, constant=False, weights=kind), shape) for kind in (None, tf.abs)
+        )
+        chords = tf.maximum(tf.concat([last, z[:-1]], 0), z)
+        lower = tf.maximum(lower, tf.reduce_max(z, 0))
+        upper = tf.maximum(upper, tf.reduce_max(chords + (absolute - linear) / 2, 0))
+        last = z[-1:]
+    return np.asarray(lower), np.asarray(upper)
+
+
+def _hinge_gap(lead, start, end):
+    start, end = (tf.cast(s, lead.dtype) for s in (start, end))
+    if end <= start:
+        return tf.zeros_like(lead)
+    return tf.nn.relu(lead - start) * tf.nn.relu(end - lead) / (end - start)
+
+
+def _scan(synapses, leads, resting, places):
+    """Return max_{s >= 0} z(s) at each of the places `(sample, ..., neuron)`, from the neurons' own rows of weights."""
+    own = [tf.gather(lead, places[:, 0]) for lead in leads]
+    with tf.GradientTape() as tape:
+        tape.watch(own)
+        potential = synapses(own, constant=False)
+        chosen = tf.gather_nd(potential, np.column_stack([np.arange(len(places)), places[:, 1:]]))
+    weights = tape.gradient(chosen, own, unconnected_gradients="zero")
+    rows = [
+        np.concatenate([np.asarray(part, np.float64).reshape(len(places), -1) for part in parts], 1)
+        for parts in (own, weights)
+    ]
+    largest = [_largest(x, w) for x, w in zip(*rows, strict=True)]
+    return largest + np.asarray(resting)[(0, *places[:, 1:].T)]
+
+
+def _largest(x, w):
+    """Return max_{s >= 0} sum_j w_j (x_j - s)_+."""
+    x, w = x[(w != 0) & (x > 0)], w[(w != 0) & (x > 0)]
+    order = np.argsort(-x)
+    # z falls from one breakpoint to the next, earlier one by the weights that have arrived until then.
+    s, arrived = np.append(x[order], 0.0), np.cumsum(w[order])
+    return np.cumsum(arrived * -np.diff(s)).max(initial=0.0)
+
+
+def bounds(snn, clips):
+    """Return `{layer name: width}` that no input within the encoder's range can exceed, from positive weights alone.
+
+        X_i = b_i + sum_j max(w_ij, 0) X_j
+
+    Args:
+        snn: spiking model.
+        clips: `{layer name: width or None}` of layers whose source clips.
+    """
+    widths = {}
+
+    def fire(layer, synapses, leads, potential):
+        resting = synapses([tf.zeros_like(lead) for lead in leads])
+        absolute = synapses(leads, constant=False, weights=tf.abs)
+        bound = tf.nn.relu(resting + (potential - resting + absolute) / 2)
+        widths[layer.name] = clips[layer.name] or float(tf.reduce_max(bound))
+        return tf.minimum(bound, tf.constant(widths[layer.name], bound.dtype))  # `cast` goes by way of float32
+
+    Populations(snn).visit(None, fire)
+    return widths

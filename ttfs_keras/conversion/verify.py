@@ -1,0 +1,179 @@
+"""The certificate: how a spiking network compares with its source, layer by layer."""
+
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from ttfs_keras.conversion.overshoot import above_width, rounded_up
+from ttfs_keras.files import write_text
+from ttfs_keras.graph import Names, as_functional, calls, evaluate, is_model, trace
+from ttfs_keras.plots import layer_errors
+from ttfs_keras.ttfs.synaptic_map import Populations
+from ttfs_keras.ttfs.windows import Clip
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One population.
+
+    Attributes:
+        name: of the layer, which is that of the source's layer with the same activations.
+        max_abs_error: against the source's activations; None where the source has no such tensor (rails).
+        spikes_per_neuron: mean over samples.
+        premature_spikes: neurons above threshold before their window opened but not when it did, over all samples.
+            Where more than 1,000 neurons of a layer and batch are close to it, a bound from above is counted.
+        saturated_spikes: neurons above threshold when it did. Neither is counted where the source clips, too (ReLU6).
+    """
+
+    name: str
+    max_abs_error: float | None
+    spikes_per_neuron: float
+    premature_spikes: int
+    saturated_spikes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found.
+
+    Attributes:
+        passed: errors of outputs within the tolerance, no premature and no saturated spike.
+        max_abs_error: of the outputs.
+        agreement: share of samples whose outputs have the same argmax; where they differ although the network passed,
+            the source's two largest outputs are no further apart than twice the error.
+        premature_spikes, saturated_spikes: sums over the layers.
+        tolerance: relative to the largest output.
+        samples: how many were compared.
+        layers: tuple of `LayerReport`.
+    """
+
+    passed: bool
+    max_abs_error: float
+    agreement: float
+    premature_spikes: int
+    saturated_spikes: int
+    tolerance: float
+    samples: int
+    layers: tuple[LayerReport, ...]
+
+    def __str__(self):
+        width = max([5, *(len(layer.name) for layer in self.layers)])
+        lines = [
+            f"{'passed' if self.passed else 'NOT EXACT'}: largest error of an output {self.max_abs_error:.3g} "
+            f"(tolerance {self.tolerance:g} of the largest), agreement {self.agreement:.4f} on {self.samples} samples",
+            f"{'layer':<{width}} {'max abs error':>14} {'spikes/neuron':>14} {'premature':>10} {'saturated':>10}",
+        ]
+        for layer in self.layers:
+            error = "-" if layer.max_abs_error is None else f"{layer.max_abs_error:.3g}"
+            lines.append(
+                f"{layer.name:<{width}} {error:>14} {layer.spikes_per_neuron:>14.4f} "
+                f"{layer.premature_spikes:>10} {layer.saturated_spikes:>10}"
+            )
+        return "\n".join(lines)
+
+    def plot(self, path):
+        """Draw the error of each layer that the source has too, as a PNG; return `path`."""
+        return layer_errors({row.name: row.max_abs_error for row in self.layers if row.max_abs_error is not None}, path)
+
+    def to_json(self, path=None):
+        """Return the report as JSON text; write it to `path` if given."""
+        text = json.dumps(asdict(self), indent=2)
+        if path is not None:
+            write_text(path, text + "\n")
+        return text
+
+
+def verify(snn, model, x, tolerance=1e-4):
+    """Compare a spiking network with the ReLU model it was mapped from.
+
+    Args:
+        snn: result of `convert`, fine-tuned or not.
+        model: its source.
+        x: inputs `(samples, ...)`, or a list of them for several inputs.
+        tolerance: largest error of an output that passes, relative to the largest output.
+
+    Returns:
+        `Report`; `str()` is a table, `.to_json(path)` a file.
+
+    Raises:
+        ValueError: there are no samples.
+    """
+    arrays = [np.asarray(array) for array in (x if isinstance(x, list | tuple) else [x])]
+    if not len(arrays[0]):
+        raise ValueError("Expected at least one sample. Received: none")
+    populations = Populations(snn)
+    names = _names(as_functional(model), "", Names())
+    compared = {name for name in populations.maps if name in names}
+    tallies = {name: _Tally() for name in populations.maps}
+    errors, equal, largest = [], [], []
+    for at in range(0, len(arrays[0]), BATCH):
+        batch = [tf.cast(a[at : at + BATCH], s.dtype) for a, s in zip(arrays, model.inputs, strict=True)]
+        reference = trace(model, batch, compared)
+
+        def count(layer, synapses, leads, potential, reference=reference):
+            return tallies[layer.name].add(layer, synapses, leads, potential, reference.get(layer.name))
+
+        populations.visit(batch, count)
+        for received, expected in zip(evaluate(snn, batch), evaluate(model, batch), strict=True):
+            errors.append(float(tf.reduce_max(tf.abs(received - expected))))
+            largest.append(float(tf.reduce_max(tf.abs(expected))))
+            equal.append(np.asarray(tf.argmax(received, -1) == tf.argmax(expected, -1)).ravel())
+    layers = tuple(tally.report(name, name in compared) for name, tally in tallies.items())
+    premature, saturated = (
+        sum(getattr(row, kind) for row in layers) for kind in ("premature_spikes", "saturated_spikes")
+    )
+    error = float(np.max(errors))  # NaN if one of them is
+    return Report(
+        passed=error <= tolerance * max(largest) and premature == saturated == 0,
+        max_abs_error=error,
+        agreement=float(np.concatenate(equal).mean()),
+        premature_spikes=premature,
+        saturated_spikes=saturated,
+        tolerance=tolerance,
+        samples=len(arrays[0]),
+        layers=layers,
+    )
+
+
+class _Tally:
+    """Counts of one population over batches."""
+
+    def __init__(self):
+        self.error = 0.0
+        self.spikes = self.neurons = self.premature = self.saturated = 0
+
+    def add(self, layer, synapses, leads, potential, reference):
+        """Count a batch, compare it with the source's activations if there are any, and return the lead times."""
+        neuron = getattr(layer, "neuron", layer)
+        lead = neuron(potential)
+        if reference is not None:
+            self.error = max(self.error, float(tf.reduce_max(tf.abs(lead * neuron.unit - reference))))
+        self.spikes += int(tf.math.count_nonzero(lead))
+        self.neurons += int(tf.size(lead))
+        # Clipped neurons are held until their window opens; that they would fire early is what the clip means.
+        if not isinstance(neuron.window_rule, Clip):
+            limit = rounded_up(float(neuron.window.numpy()), potential.dtype)
+            saturated = int(tf.math.count_nonzero(potential > limit))
+            self.premature += len(above_width(synapses, leads, potential, float(neuron.window.numpy()))) - saturated
+            self.saturated += saturated
+        return lead
+
+    def report(self, name, compared):
+        """Return the population's `LayerReport`."""
+        error = self.error if compared else None
+        return LayerReport(name, error, self.spikes / self.neurons, self.premature, self.saturated)
+
+
+def _names(graph, prefix, names):
+    """Return the names of all calls of a model, nested ones too."""
+    found = set()
+    for call in calls(graph):
+        name = names(call.operation, prefix)
+        found.add(name)
+        if is_model(call.operation):
+            found |= _names(as_functional(call.operation), f"{name}_", names)
+    return found
