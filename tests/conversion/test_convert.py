@@ -248,8 +248,8 @@ def test_every_offending_operation_is_listed():
         tk.convert(model, images(model))
     listed = dict(line.split(": ", 1) for line in str(caught.value).splitlines()[1:])
     assert {name.strip() for name in listed} == {
-        "norm (LayerNormalization)", "hyperbolic (Conv2D)", "smooth (UpSampling2D)", "excite (Multiply)",
-        "attention (MultiHeadAttention)", "smooth_relu (Dense)",
+        "norm (LayerNormalization)", "hyperbolic (Conv2D)", "smooth (UpSampling2D)", "gate (Dense)",
+        "excite (Multiply)", "attention (MultiHeadAttention)", "smooth_relu (Dense)",
     }  # fmt: skip
     assert all("; remedy: " in reason for reason in listed.values())
 

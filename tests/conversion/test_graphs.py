@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 import ttfs_keras as tk
 from tests.conversion.graphs import Graph
 from tests.conversion.sources import PROPERTY, RANGES, TOLERANCE, error, images, spiking
+from tests.tolerances import SIMULATOR
+from ttfs_keras.graph import evaluate
 from ttfs_keras.ttfs.windows import Clip
 
 
@@ -58,3 +60,23 @@ def test_data_free_windows_hold_whatever_the_input(data):
     fresh = images(model, input_range, samples=16, seed=data.draw(st.integers(0, 99)))
     report = tk.verify(snn, model, fresh, tolerance=TOLERANCE["float64"])
     assert report.passed and report.premature_spikes == report.saturated_spikes == 0, report
+
+
+@PROPERTY
+@given(st.data(), st.sampled_from(("layer", "unit")))
+def test_the_simulator_agrees_on_random_graphs(data, windows):
+    model, input_range, x = example(data, samples=3)
+    snn = tk.convert(model, x, input_range, windows=windows, verification=False)
+    simulation = tk.simulate(snn, x, armed=True)
+    outputs = simulation.outputs if len(model.outputs) > 1 else [simulation.outputs]
+    for received, expected in zip(outputs, evaluate(model, batch(model, x)), strict=True):
+        assert np.abs(received - expected).max() <= SIMULATOR * max(1, np.abs(expected).max())
+    for name, times in tk.spike_times(snn, x).items():
+        spikes = np.isfinite(times)
+        np.testing.assert_array_equal(spikes, np.isfinite(simulation.spike_times[name]), err_msg=name)
+        np.testing.assert_allclose(times[spikes], simulation.spike_times[name][spikes], rtol=SIMULATOR, err_msg=name)
+
+
+def batch(model, x):
+    """Return inputs as a list."""
+    return list(x) if len(model.inputs) > 1 else [x]

@@ -37,21 +37,21 @@ def test_networks_of_keras_applications_become_exact_spiking_networks(name, reco
 
 
 REFUSED = {
-    "EfficientNetB0": ("silu", {"Multiply"}),
-    "ConvNeXtTiny": ("gelu", {"LayerNormalization", "LayerScale"}),
+    "EfficientNetB0": ({"silu", "sigmoid"}, {"Multiply"}),
+    "ConvNeXtTiny": ({"gelu"}, {"LayerNormalization", "LayerScale"}),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_networks_that_are_not_piecewise_linear_are_refused_with_all_offending_layers(name):
-    function, kinds = REFUSED[name]
+    functions, kinds = REFUSED[name]
     model = getattr(keras.applications, name)(weights=None, input_shape=(32, 32, 3), classes=10)
     layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
     offending = {
         layer.name
         for layer in layers
-        if type(layer).__name__ in kinds or getattr(getattr(layer, "activation", None), "__name__", None) == function
+        if type(layer).__name__ in kinds or getattr(getattr(layer, "activation", None), "__name__", None) in functions
     }
     with pytest.raises(tk.ConversionError, match="Cannot be mapped onto a TTFS network exactly") as error:
         tk.convert(model, np.zeros((2, 32, 32, 3)), input_range=(0, 255))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests import tolerances
-from ttfs_keras import WeightsError
+from ttfs_keras import ConfigurationError, WeightsError
 from ttfs_keras.data import load
 from ttfs_keras.plots import read_metrics
 from ttfs_keras.training import record
@@ -69,6 +69,25 @@ def test_fine_tuning_starts_from_the_relu_accuracy(tmp_path):
     _, relu = trained(tmp_path, model_type="ReLU", epochs=2, save=True)
     _, snn = trained(tmp_path, epochs=1, load="True")
     assert snn["accuracy_before"] == relu["accuracy"] and snn["agreement_before"] == 1.0
+
+
+def test_any_keras_model_can_be_mapped_from_its_file(tmp_path):
+    inputs = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(inputs)
+    y = keras.layers.Conv2D(4, 3, padding="same")(x)
+    x = keras.layers.ReLU()(keras.layers.Add()([x, keras.layers.BatchNormalization()(y)]))
+    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x)))
+    model.save(tmp_path / "model.keras")
+    folder, card = trained(tmp_path, model_name="custom", load="model.keras", epochs=1, save=True)
+    assert card["agreement_before"] == 1.0
+    assert json.loads((folder / "certificate.json").read_text())["passed"]
+    assert (folder / "SNN.keras").exists() and (folder / "plots" / "layer_errors.png").exists()
+
+
+@pytest.mark.parametrize("load", ["False", "weights.h5"])
+def test_a_custom_model_needs_its_file(load):
+    with pytest.raises(ConfigurationError, match=r"load: expected the \.keras file of the custom model"):
+        Configuration(model_name="custom", load=load).validate()
 
 
 def test_a_vgg_runs(tmp_path):

@@ -7,7 +7,7 @@ from ttfs_keras.conversion import activation, linear, merging, normalization, po
 from ttfs_keras.conversion.calibrate import batches, set_windows
 from ttfs_keras.conversion.network import Network
 from ttfs_keras.conversion.registry import Refusal, rule_of
-from ttfs_keras.conversion.values import Emitted
+from ttfs_keras.conversion.values import Digital, Emitted
 from ttfs_keras.conversion.verify import verify
 from ttfs_keras.errors import ConversionError
 from ttfs_keras.graph import Names, as_functional, calls, is_model
@@ -135,6 +135,7 @@ def _emit(graph, name, input_range, network):
 def _walk(graph, values, network, prefix, names, refused):
     """Map the calls in topological order, nested models too, and return the values of the outputs."""
     found = {id(symbol): value for symbol, value in zip(graph.inputs, values, strict=True)}
+    heads: dict[int, str] = {}
     for call in calls(graph):
         operation = call.operation
         network.name = name = names(operation, prefix)
@@ -147,12 +148,21 @@ def _walk(graph, values, network, prefix, names, refused):
                 raise Refusal("no exact TTFS counterpart is known", "replace it or register a converter")
             else:
                 produced = [rule(operation, received, network)]
+                if isinstance(produced[0], Digital):
+                    gate = Refusal("its softmax or sigmoid does not end the model", "train the model with ReLU")
+                    heads[id(call.outputs[0])] = _line(name, operation, gate)
         except Refusal as refusal:
-            refused.append(f"{name} ({type(operation).__name__}): {refusal.reason}; remedy: {refusal.remedy}")
+            # A softmax or sigmoid is well at the end only, which shows here.
+            gates = [heads.pop(id(symbol)) for symbol in call.inputs if id(symbol) in heads]
+            refused += [*gates, _line(name, operation, refusal)]
             # Something in its place, so that what follows is checked too.
             produced = [Emitted(s.shape, tensor=keras.Input(batch_shape=s.shape)) for s in call.outputs]
         found |= {id(symbol): value for symbol, value in zip(call.outputs, produced, strict=True)}
     return [found[id(symbol)] for symbol in graph.outputs]
+
+
+def _line(name, operation, refusal):
+    return f"{name} ({type(operation).__name__}): {refusal.reason}; remedy: {refusal.remedy}"
 
 
 def _check(snn, model, data):

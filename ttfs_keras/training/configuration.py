@@ -80,14 +80,9 @@ class Configuration:
             values = item.metadata.get("values")
             expect(values is None or getattr(self, item.name) in values, item.name, f"one of {values}")
         try:
-            if (
-                parse(self.model_name)[0] == "CUSTOM"
-                and self.load_path is not None
-                and self.load_path.suffix != ".keras"
-            ):
-                problems.append(f"load: expected a .keras file for a custom model. Received: {self.load!r}")
-            elif parse(self.model_name)[0] == "CUSTOM" and self.load_path is None:
-                problems.append("load: expected the .keras file of the custom model. Received: none")
+            if parse(self.model_name)[0] == "CUSTOM":
+                keras_file = self.load_path is not None and self.load_path.suffix == ".keras"
+                expect(keras_file, "load", "the .keras file of the custom model")
         except ConfigurationError as error:
             problems.append(str(error))
         expect("/" not in self.model_name, "model_name", "a name without '/'")
