@@ -46,7 +46,8 @@ def convert(
             times in units of the width, so that every window is 1 wide, by positive homogeneity of ReLU.
         data_free: widths that no input within the range can overflow, from the positive weights alone. They grow with
             every layer; margin and quantile do not apply.
-        perturbation: of every layer; see `TTFSDense`.
+        perturbation: of every TTFS layer; see `TTFSDense`. Plain linear layers in front of a `TTFSNeuron` keep exact
+            weights.
         verification: whether to verify on calibration data and to refuse a network that is not exact. Left out where
             quantile, a negative margin or perturbation make it inexact on purpose.
 

@@ -1,5 +1,8 @@
 """The spiking network under construction: emits synapses, neurons and read-outs with folded weights."""
 
+from typing import NamedTuple
+
+import keras
 import numpy as np
 from keras import layers
 
@@ -16,16 +19,16 @@ from ttfs_keras.ttfs.windows import Clip, FixedWindow
 UNBOUNDED = 1e30  # a window that no activation overflows, finite so that float32 can hold it
 
 
-class Neurons:
+class Neurons(NamedTuple):
     """A population that was emitted.
 
-    Args:
+    Attributes:
         layer: TTFS layer.
         clip: fixed width of the window (ReLU6), or None.
     """
 
-    def __init__(self, layer, clip):
-        self.layer, self.clip = layer, clip
+    layer: keras.layers.Layer
+    clip: float | None
 
 
 class Network:
