@@ -36,6 +36,7 @@ def main(arguments):
     values: dict[str, Any] = {item.name: flags.FLAGS[item.name].value for item in dataclasses.fields(Configuration)}
     replay = "".join(flags.FLAGS[name].serialize() + "\n" for name in values if values[name] is not None)
     logger = logging.getLogger("ttfs_keras")
+    logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler(sys.stdout))
     logger.propagate = False  # absl's own handler would print everything again
     try:

@@ -18,14 +18,14 @@ def weights_of(layer):
     """Return `{name: float64 array}` of a linear layer's kernels and its bias, zeros if it has none."""
     names = ("depthwise_kernel", "pointwise_kernel") if type(layer) in SEPARABLE else ("kernel",)
     weights = {name: np.array(getattr(layer, name), np.float64) for name in names}
-    channels = layer.compute_output_shape((1, *layer_input(layer)))[-1]
-    weights["bias"] = np.zeros(channels) if layer.bias is None else np.array(layer.bias, np.float64)
+    weights["bias"] = np.zeros(_channels(layer)) if layer.bias is None else np.array(layer.bias, np.float64)
     return weights
 
 
-def layer_input(layer):
-    """Return the shape of one sample that a built layer takes; sizes that are free become 1."""
-    return tuple(size or 1 for size in layer._build_shapes_dict["input_shape"][1:])
+def _channels(layer):
+    if type(layer) in DENSE:
+        return layer.units
+    return layer.kernel.shape[-1] * layer.kernel.shape[-2] if type(layer) in DEPTHWISE else layer.filters
 
 
 def fold_output(layer, weights, scale, offset):

@@ -1,6 +1,7 @@
 """The model a run starts from: new, or loaded from a file."""
 
 import contextlib
+import logging
 import warnings
 import zipfile
 
@@ -13,6 +14,8 @@ from ttfs_keras.errors import WeightsError
 from ttfs_keras.models import relu_model
 from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
 from ttfs_keras.ttfs.spiking import is_spiking
+
+logger = logging.getLogger("ttfs_keras")
 
 # Images for the windows of untrained networks; training moves them anyway.
 CALIBRATION = 1000
@@ -83,6 +86,7 @@ def _load(configuration, path, data):
                 model.load_weights(path)
         else:
             report = load_legacy_h5(model, path)
+            logger.info("%s: %s", path, report)
             if report.missing:
                 raise WeightsError(f"{path}: expected weights for every layer. Received: none for {report.missing}")
     broken = [v.path for v in model.variables if not np.isfinite(np.asarray(v)).all()]
