@@ -75,8 +75,9 @@ class Graph:
         if kind == "Dense":
             return self.apply(kind, x, units=self.some(1, 4), **common)
         kernel = [self.some(1, 3) for _ in range(rank)]
-        # TensorFlow has no dilation of a Conv3D, and no groups either, on a CPU.
-        spread = self.one_of("plain", "strides", *(["dilation_rate"] if rank < 3 else []))
+        # TensorFlow has no dilation of a Conv3D or a transposed convolution, and no groups of a Conv3D, on a CPU.
+        dilated = rank < 3 and kind != "ConvTranspose"
+        spread = self.one_of("plain", "strides", *(["dilation_rate"] if dilated else []))
         step = 1 if spread == "plain" else self.some(1, 3)
         fits = all(size > (k - 1) * (step if spread == "dilation_rate" else 1)
                    for size, k in zip(x.shape[1:-1], kernel, strict=True))  # fmt: skip

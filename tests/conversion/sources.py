@@ -8,11 +8,10 @@ from keras import layers
 import ttfs_keras as tk
 from tests.tolerances import FLOAT32, FLOAT64
 
-# Each example builds several models, so a failing one is shown as it is. The same examples in every run.
+# Each example builds several models, so a failing one is shown as it is.
 PROPERTY = settings(
     max_examples=25,
     deadline=None,
-    derandomize=True,
     database=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
