@@ -62,17 +62,16 @@ def convert(
     graph = _validated(model, input_range, margin, quantile, windows, data_free)
     data = list(batches(graph, calibration_data))
 
-    plain, network = _emit(graph, model.name, input_range, Network(GrowToMaximum(max(margin, 0)), windows=None))
+    network = Network(GrowToMaximum())
+    plain = _emit(graph, model.name, input_range, network)
     widths = set_windows(plain, network.neurons, data, margin, quantile, data_free)
     if windows == "shared" and widths:
         clipped = {population.layer.name for population in network.neurons if population.clip is not None}
         largest = max(widths.values())
         widths = {name: width if name in clipped else largest for name, width in widths.items()}
     units = widths if windows == "unit" else {}
-    snn, network = _emit(
-        graph, model.name, input_range,
-        Network(_rule(margin, quantile, data_free), perturbation, units, windows=widths),
-    )  # fmt: skip
+    network = Network(_rule(margin, quantile, data_free), perturbation, units, widths)
+    snn = _emit(graph, model.name, input_range, network)
     if verification and quantile is None and margin >= 0 and not perturbation:
         _check(snn, model, data)
     return snn
@@ -110,7 +109,7 @@ def _rule(margin, quantile, data_free):
 
 
 def _emit(graph, name, input_range, network):
-    """Return the spiking model that a network makes of a graph, and the network."""
+    """Return the spiking model that a network makes of a graph."""
     inputs, values = [], []
     low, high = input_range
     for source in graph.inputs:
@@ -123,14 +122,11 @@ def _emit(graph, name, input_range, network):
         values.append(Emitted(source.shape, scale, offset, encoder(symbol), spikes=True))
     refused: list[str] = []
     results = _walk(graph, values, network, "", Names(), refused)
-    if not refused:
-        # Only now, since a value may go elsewhere besides.
-        outputs = [network.read_out(value).tensor for value in results]
     if refused:
         raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
-    single = len(inputs) == 1, len(outputs) == 1
-    model = keras.Model(inputs[0] if single[0] else inputs, outputs[0] if single[1] else outputs, name=f"{name}_ttfs")
-    return model, network
+    outputs = [network.read_out(value).tensor for value in results]
+    ends = [ends[0] if len(ends) == 1 else ends for ends in (inputs, outputs)]
+    return keras.Model(*ends, name=f"{name}_ttfs")
 
 
 def _walk(graph, values, network, prefix, names, refused):
