@@ -8,14 +8,21 @@ test test-slow: export OPENBLAS_NUM_THREADS = 1
 
 .PHONY: demo test test-slow bench lint clean
 
-$(VENV)/.package: pyproject.toml
+# Without build isolation the op is built with the TensorFlow that it will run with, which is downloaded only once.
+INSTALL := $(BIN)/python -m pip install --quiet --no-build-isolation -e
+
+$(VENV)/.build:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install --quiet 'scikit-build-core>=0.11' cmake ninja 'tensorflow==2.21.*'
+	touch $@
+
+$(VENV)/.package: $(VENV)/.build pyproject.toml $(wildcard custom_ops/*.*)
+	$(INSTALL) .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.package
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(INSTALL) '.[dev]'
 	touch $@
 
 demo: $(VENV)/.package
@@ -30,6 +37,8 @@ test-slow: $(VENV)/.dev
 
 bench: $(VENV)/.package
 	$(BIN)/python -m benchmarks.ttfs
+	$(BIN)/python -m benchmarks.bats
+	$(BIN)/python -m benchmarks.stbp
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -15,3 +15,7 @@ class WeightsError(ValueError):
 
 class ConfigurationError(ValueError):
     """A run was asked for with settings that cannot work; the message lists all of them."""
+
+
+class OpLibraryError(RuntimeError):
+    """The compiled op library is there and cannot be used: built for another TensorFlow or CPU, or loaded twice."""

@@ -1,0 +1,349 @@
+// Glue between TensorFlow and the raw-pointer kernels: checks, allocation, threads.
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cpu.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#ifdef BATS_CUDA
+#include "cuda.h"
+#include "xla/stream_executor/stream.h"
+#endif
+
+namespace bats {
+namespace {
+
+using ::tensorflow::DEVICE_CPU;
+#ifdef BATS_CUDA
+using ::tensorflow::DEVICE_GPU;
+#endif
+using ::tensorflow::OpKernel;
+using ::tensorflow::OpKernelConstruction;
+using ::tensorflow::OpKernelContext;
+using ::tensorflow::Tensor;
+using ::tensorflow::TensorShape;
+
+// Collects everything that is wrong with the inputs of an op into one error.
+class Checks {
+ public:
+  void expect(bool holds, const std::string& expected, const std::string& received) {
+    if (!holds) problems_.push_back(absl::StrCat("expected ", expected, ". Received: ", received));
+  }
+  absl::Status status() const {
+    if (problems_.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrJoin(problems_, "; "));
+  }
+
+ private:
+  std::vector<std::string> problems_;
+};
+
+// A positive, finite scalar input; scalars live on the host, so that reading one never waits for a device.
+template <class T>
+double positive(OpKernelContext* context, const char* name, Checks* checks) {
+  const Tensor* tensor;
+  TF_CHECK_OK(context->input(name, &tensor));
+  checks->expect(tensor->NumElements() == 1, absl::StrCat(name, " to be a scalar"), tensor->shape().DebugString());
+  if (tensor->NumElements() != 1) return 1;
+  const double value = tensor->flat<T>()(0);
+  checks->expect(value > 0 && value < std::numeric_limits<double>::infinity(),
+                 absl::StrCat(name, " to be positive and finite"), absl::StrCat(value));
+  return value;
+}
+
+// The sizes of a layer from the shapes of its input times and its kernel, which are checked.
+Problem problem(const TensorShape& times, const TensorShape& kernel, int64_t capacity, Checks* checks) {
+  Problem p{};
+  checks->expect(times.dims() == 5, "times (batch, height, width, channels, slots)", times.DebugString());
+  checks->expect(kernel.dims() == 4, "kernel (kernel_height, kernel_width, channels, units)", kernel.DebugString());
+  if (times.dims() != 5 || kernel.dims() != 4) return p;
+  p = {times.dim_size(0),  times.dim_size(1),  times.dim_size(2),  times.dim_size(3), times.dim_size(4),
+       kernel.dim_size(0), kernel.dim_size(1), kernel.dim_size(3), capacity};
+  checks->expect(kernel.dim_size(2) == p.channels, absl::StrCat("kernel with ", p.channels, " input channels"),
+                 kernel.DebugString());
+  checks->expect(p.kernel_height >= 1 && p.kernel_width >= 1 && p.out_height() >= 1 && p.out_width() >= 1,
+                 absl::StrCat("kernel that fits into ", p.height, " x ", p.width), kernel.DebugString());
+  const int64_t limit = std::numeric_limits<int32_t>::max();
+  checks->expect(p.sample_slots() <= limit && p.rows() <= limit && capacity <= limit,
+                 "fewer than 2^31 input slots of a sample", absl::StrCat(p.sample_slots()));
+  return p;
+}
+
+TensorShape neuron_shape(const Problem& p) { return {p.batch, p.out_height(), p.out_width(), p.units}; }
+
+TensorShape train_shape(const Problem& p) {
+  TensorShape shape = neuron_shape(p);
+  shape.AddDim(p.capacity);
+  return shape;
+}
+
+void expect_shape(const Tensor& tensor, const TensorShape& shape, const char* name, Checks* checks) {
+  checks->expect(tensor.shape() == shape, absl::StrCat(name, " ", shape.DebugString()), tensor.shape().DebugString());
+}
+
+absl::Status bad_times(int64_t count) {
+  if (count == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("expected spike times of 0 or later, or inf. Received: ", count, " that are negative or NaN"));
+}
+
+// How an op runs on a device: the CPU's kernels on TensorFlow's thread pool.
+template <class T>
+class Cpu {
+ public:
+  explicit Cpu(OpKernelContext* context) : pool_(context->device()->tensorflow_cpu_worker_threads()->workers) {}
+
+  absl::Status spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
+                      T* slopes, int64_t* overflow) {
+    return bad_times(cpu::spikes(p, n, inputs, kernel, times, counts, slopes, overflow, parallel()));
+  }
+  absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times, const T* slopes,
+                            const T* gradient, T* q, Totals<T>* totals) {
+    cpu::coefficients(p, n, min_slope, times, slopes, gradient, q, totals, parallel());
+    return absl::OkStatus();
+  }
+  absl::Status kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
+                               T* gradient) {
+    cpu::kernel_gradient(p, n, inputs, times, q, gradient, parallel());
+    return absl::OkStatus();
+  }
+  absl::Status times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
+                              const T* q, T* gradient) {
+    cpu::times_gradient(p, n, inputs, kernel, times, q, gradient, parallel());
+    return absl::OkStatus();
+  }
+  absl::Status peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
+                     int32_t* slots) {
+    return bad_times(cpu::peaks(p, n, inputs, kernel, peak, times, slopes, slots, parallel()));
+  }
+
+ private:
+  cpu::Parallel parallel() const {
+    using Pool = tensorflow::thread::ThreadPool;
+    return [pool = pool_](int64_t total, int64_t cost, const std::function<void(int64_t, int64_t)>& work) {
+      pool->ParallelFor(total, Pool::SchedulingParams::Adaptive(cost), work);
+    };
+  }
+
+  tensorflow::thread::ThreadPool* pool_;
+};
+
+#ifdef BATS_CUDA
+
+// The GPU's kernels on the op's own stream; nothing here waits for the device.
+template <class T>
+class Gpu {
+ public:
+  explicit Gpu(OpKernelContext* context)
+      : context_(context),
+        stream_(context->op_device_context()->stream()->platform_specific_handle().stream) {}
+
+  absl::Status spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
+                      T* slopes, int64_t* overflow) {
+    cuda::Workspace workspace;
+    TF_RETURN_IF_ERROR(allocate(cuda::spikes_bytes<T>(p), &workspace));
+    return status(cuda::spikes(p, n, inputs, kernel, times, counts, slopes, overflow, workspace, stream_));
+  }
+  absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times, const T* slopes,
+                            const T* gradient, T* q, Totals<T>* totals) {
+    return status(cuda::coefficients(p, n, min_slope, times, slopes, gradient, q, totals, stream_));
+  }
+  absl::Status kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
+                               T* gradient) {
+    cuda::Workspace workspace;
+    TF_RETURN_IF_ERROR(allocate(cuda::kernel_gradient_bytes<T>(p), &workspace));
+    return status(cuda::kernel_gradient(p, n, inputs, times, q, gradient, workspace, stream_));
+  }
+  absl::Status times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
+                              const T* q, T* gradient) {
+    return status(cuda::times_gradient(p, n, inputs, kernel, times, q, gradient, stream_));
+  }
+  absl::Status peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
+                     int32_t* slots) {
+    cuda::Workspace workspace;
+    TF_RETURN_IF_ERROR(allocate(cuda::peaks_bytes<T>(p), &workspace));
+    return status(cuda::peaks(p, n, inputs, kernel, peak, times, slopes, slots, workspace, stream_));
+  }
+
+ private:
+  absl::Status allocate(int64_t bytes, cuda::Workspace* workspace) {
+    TF_RETURN_IF_ERROR(context_->allocate_temp(tensorflow::DT_INT8, {bytes}, &memory_));
+    *workspace = {memory_.data(), bytes};
+    return absl::OkStatus();
+  }
+  static absl::Status status(const char* error) {
+    return error ? absl::InternalError(absl::StrCat("CUDA: ", error)) : absl::OkStatus();
+  }
+
+  OpKernelContext* context_;
+  void* stream_;
+  Tensor memory_;  // its allocator is ordered by the stream: the kernels are done before the memory is given again
+};
+
+#endif  // BATS_CUDA
+
+template <template <class> class Device, class T>
+class SpikesOp : public OpKernel {
+ public:
+  explicit SpikesOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("max_spikes", &max_spikes_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &inputs = context->input(0), &kernel = context->input(1);
+    Checks checks;
+    const Problem p = problem(inputs.shape(), kernel.shape(), max_spikes_, &checks);
+    const double threshold = positive<T>(context, "threshold", &checks);
+    const double delta_threshold = positive<T>(context, "delta_threshold", &checks);
+    const double tau = 2 * positive<T>(context, "tau_s", &checks);
+    const Neuron n{tau, threshold / tau, delta_threshold / tau, positive<T>(context, "simulation_time", &checks)};
+    OP_REQUIRES_OK(context, checks.status());
+    Tensor *times, *counts, *slopes, *overflow;
+    OP_REQUIRES_OK(context, context->allocate_output(0, train_shape(p), &times));
+    OP_REQUIRES_OK(context, context->allocate_output(1, neuron_shape(p), &counts));
+    OP_REQUIRES_OK(context, context->allocate_output(2, train_shape(p), &slopes));
+    OP_REQUIRES_OK(context, context->allocate_output(3, {}, &overflow));
+    OP_REQUIRES_OK(context, Device<T>(context).spikes(p, n, inputs.flat<T>().data(), kernel.flat<T>().data(),
+                                                      times->flat<T>().data(), counts->flat<int32_t>().data(),
+                                                      slopes->flat<T>().data(), overflow->flat<int64_t>().data()));
+  }
+
+ private:
+  int64_t max_spikes_;
+};
+
+template <template <class> class Device, class T>
+class CoefficientsOp : public OpKernel {
+ public:
+  explicit CoefficientsOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("min_slope", &min_slope_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &times = context->input(0), &slopes = context->input(1), &gradient = context->input(2);
+    Checks checks;
+    checks.expect(times.dims() == 5, "spikes (batch, height, width, units, max_spikes)", times.shape().DebugString());
+    expect_shape(slopes, times.shape(), "slopes", &checks);
+    expect_shape(gradient, times.shape(), "gradient", &checks);
+    const double delta_threshold = positive<T>(context, "delta_threshold", &checks);
+    const double tau = 2 * positive<T>(context, "tau_s", &checks);
+    OP_REQUIRES_OK(context, checks.status());
+    const Neuron n{tau, 0, delta_threshold / tau, 0};
+    // Only the outputs matter here, and a 1 x 1 kernel has as many of them as the input has positions.
+    const Problem p{times.dim_size(0), times.dim_size(1), times.dim_size(2), 1, 1, 1, 1, times.dim_size(3),
+                    times.dim_size(4)};
+    Tensor *q, *totals;
+    static_assert(sizeof(Totals<T>) == 3 * sizeof(T));
+    TensorShape totals_shape = neuron_shape(p);
+    totals_shape.AddDim(3);
+    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({2}, 0, times.shape(), &q));
+    OP_REQUIRES_OK(context, context->allocate_output(1, totals_shape, &totals));
+    OP_REQUIRES_OK(context,
+                   Device<T>(context).coefficients(p, n, T(min_slope_), times.flat<T>().data(), slopes.flat<T>().data(),
+                                                   gradient.flat<T>().data(), q->flat<T>().data(),
+                                                   reinterpret_cast<Totals<T>*>(totals->flat<T>().data())));
+  }
+
+ private:
+  float min_slope_;
+};
+
+// The gradient of the kernel, or that of the input times.
+template <template <class> class Device, class T, bool of_kernel>
+class GradientOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &inputs = context->input(0), &kernel = context->input(1);
+    const Tensor &times = context->input(2), &q = context->input(3);
+    Checks checks;
+    const int64_t capacity = times.dims() == 5 ? times.dim_size(4) : 0;
+    const Problem p = problem(inputs.shape(), kernel.shape(), capacity, &checks);
+    const double tau = 2 * positive<T>(context, "tau_s", &checks);
+    OP_REQUIRES_OK(context, checks.status());
+    expect_shape(times, train_shape(p), "spikes", &checks);
+    expect_shape(q, train_shape(p), "coefficients", &checks);
+    OP_REQUIRES_OK(context, checks.status());
+    const Neuron n{tau, 0, 0, 0};
+    Tensor* gradient;
+    OP_REQUIRES_OK(context, context->allocate_output(0, (of_kernel ? kernel : inputs).shape(), &gradient));
+    Device<T> device(context);
+    if constexpr (of_kernel) {
+      OP_REQUIRES_OK(context, device.kernel_gradient(p, n, inputs.flat<T>().data(), times.flat<T>().data(),
+                                                     q.flat<T>().data(), gradient->flat<T>().data()));
+    } else {
+      OP_REQUIRES_OK(context, device.times_gradient(p, n, inputs.flat<T>().data(), kernel.flat<T>().data(),
+                                                    times.flat<T>().data(), q.flat<T>().data(),
+                                                    gradient->flat<T>().data()));
+    }
+  }
+};
+
+template <template <class> class Device, class T>
+using KernelGradientOp = GradientOp<Device, T, true>;
+
+template <template <class> class Device, class T>
+using TimesGradientOp = GradientOp<Device, T, false>;
+
+template <template <class> class Device, class T>
+class PeaksOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &inputs = context->input(0), &kernel = context->input(1);
+    Checks checks;
+    const Problem p = problem(inputs.shape(), kernel.shape(), 1, &checks);
+    const double tau = 2 * positive<T>(context, "tau_s", &checks);
+    const Neuron n{tau, 0, 0, positive<T>(context, "simulation_time", &checks)};
+    OP_REQUIRES_OK(context, checks.status());
+    Tensor *peak, *times, *slopes, *slots;
+    OP_REQUIRES_OK(context, context->allocate_output(0, neuron_shape(p), &peak));
+    OP_REQUIRES_OK(context, context->allocate_output(1, neuron_shape(p), &times));
+    OP_REQUIRES_OK(context, context->allocate_output(2, neuron_shape(p), &slopes));
+    OP_REQUIRES_OK(context, context->allocate_output(3, neuron_shape(p), &slots));
+    OP_REQUIRES_OK(context, Device<T>(context).peaks(p, n, inputs.flat<T>().data(), kernel.flat<T>().data(),
+                                                     peak->flat<T>().data(), times->flat<T>().data(),
+                                                     slopes->flat<T>().data(), slots->flat<int32_t>().data()));
+  }
+};
+
+#define BATS_REGISTER(DEVICE, Backend, T)                                                                            \
+  REGISTER_KERNEL_BUILDER(Name("TtfsKeras>BatsSpikes")                                                              \
+                              .Device(DEVICE)                                                                       \
+                              .TypeConstraint<T>("T")                                                               \
+                              .HostMemory("threshold")                                                              \
+                              .HostMemory("delta_threshold")                                                        \
+                              .HostMemory("tau_s")                                                                  \
+                              .HostMemory("simulation_time"),                                                       \
+                          SpikesOp<Backend, T>);                                                                     \
+  REGISTER_KERNEL_BUILDER(Name("TtfsKeras>BatsCoefficients")                                                        \
+                              .Device(DEVICE)                                                                       \
+                              .TypeConstraint<T>("T")                                                               \
+                              .HostMemory("delta_threshold")                                                        \
+                              .HostMemory("tau_s"),                                                                 \
+                          CoefficientsOp<Backend, T>);                                                               \
+  REGISTER_KERNEL_BUILDER(                                                                                          \
+      Name("TtfsKeras>BatsKernelGradient").Device(DEVICE).TypeConstraint<T>("T").HostMemory("tau_s"),               \
+      KernelGradientOp<Backend, T>);                                                                                 \
+  REGISTER_KERNEL_BUILDER(                                                                                          \
+      Name("TtfsKeras>BatsTimesGradient").Device(DEVICE).TypeConstraint<T>("T").HostMemory("tau_s"),                \
+      TimesGradientOp<Backend, T>);                                                                                  \
+  REGISTER_KERNEL_BUILDER(Name("TtfsKeras>BatsPeaks")                                                               \
+                              .Device(DEVICE)                                                                       \
+                              .TypeConstraint<T>("T")                                                               \
+                              .HostMemory("tau_s")                                                                  \
+                              .HostMemory("simulation_time"),                                                       \
+                          PeaksOp<Backend, T>);
+
+BATS_REGISTER(DEVICE_CPU, Cpu, float)
+BATS_REGISTER(DEVICE_CPU, Cpu, double)
+#ifdef BATS_CUDA
+BATS_REGISTER(DEVICE_GPU, Gpu, float)
+BATS_REGISTER(DEVICE_GPU, Gpu, double)
+#endif
+
+}  // namespace
+}  // namespace bats

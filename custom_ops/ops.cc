@@ -1,0 +1,166 @@
+// The ops as TensorFlow sees them. See problem.h for the layout: a dense layer is a 1 x 1 image.
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/shape_inference.h"
+
+namespace {
+
+using ::tensorflow::shape_inference::DimensionHandle;
+using ::tensorflow::shape_inference::InferenceContext;
+using ::tensorflow::shape_inference::ShapeHandle;
+
+// Input times (batch, height, width, channels, slots) and kernel (kernel_height, kernel_width, channels, units) ->
+// neurons (batch, out_height, out_width, units). Unknown sizes stay unknown.
+absl::Status Neurons(InferenceContext* c, int times_input, int kernel_input, ShapeHandle* neurons) {
+  ShapeHandle times, kernel;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(times_input), 5, &times));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(kernel_input), 4, &kernel));
+  DimensionHandle height, width, channels;
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(times, 3), c->Dim(kernel, 2), &channels));
+  TF_RETURN_IF_ERROR(c->Subtract(c->Dim(times, 1), c->Dim(kernel, 0), &height));
+  TF_RETURN_IF_ERROR(c->Add(height, 1, &height));
+  TF_RETURN_IF_ERROR(c->Subtract(c->Dim(times, 2), c->Dim(kernel, 1), &width));
+  TF_RETURN_IF_ERROR(c->Add(width, 1, &width));
+  *neurons = c->MakeShape({c->Dim(times, 0), height, width, c->Dim(kernel, 3)});
+  return absl::OkStatus();
+}
+
+absl::Status Scalars(InferenceContext* c, int first) {
+  ShapeHandle scalar;
+  for (int i = first; i < c->num_inputs(); ++i) TF_RETURN_IF_ERROR(c->WithRank(c->input(i), 0, &scalar));
+  return absl::OkStatus();
+}
+
+absl::Status SpikesShape(InferenceContext* c) {
+  ShapeHandle neurons, trains;
+  int64_t max_spikes;
+  TF_RETURN_IF_ERROR(Neurons(c, 0, 1, &neurons));
+  TF_RETURN_IF_ERROR(Scalars(c, 2));
+  TF_RETURN_IF_ERROR(c->GetAttr("max_spikes", &max_spikes));
+  TF_RETURN_IF_ERROR(c->Concatenate(neurons, c->Vector(max_spikes), &trains));
+  c->set_output(0, trains);
+  c->set_output(1, neurons);
+  c->set_output(2, trains);
+  c->set_output(3, c->Scalar());
+  return absl::OkStatus();
+}
+
+absl::Status CoefficientsShape(InferenceContext* c) {
+  ShapeHandle trains, neurons;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 5, &trains));
+  TF_RETURN_IF_ERROR(c->Merge(trains, c->input(1), &trains));
+  TF_RETURN_IF_ERROR(c->Merge(trains, c->input(2), &trains));
+  TF_RETURN_IF_ERROR(Scalars(c, 3));
+  TF_RETURN_IF_ERROR(c->Subshape(trains, 0, 4, &neurons));
+  TF_RETURN_IF_ERROR(c->Concatenate(neurons, c->Vector(3), &neurons));
+  c->set_output(0, trains);
+  c->set_output(1, neurons);
+  return absl::OkStatus();
+}
+
+absl::Status PeaksShape(InferenceContext* c) {
+  ShapeHandle neurons;
+  TF_RETURN_IF_ERROR(Neurons(c, 0, 1, &neurons));
+  TF_RETURN_IF_ERROR(Scalars(c, 2));
+  for (int i = 0; i < 4; ++i) c->set_output(i, neurons);
+  return absl::OkStatus();
+}
+
+// The gradient with respect to input `input` has its shape.
+template <int input>
+absl::Status GradientShape(InferenceContext* c) {
+  ShapeHandle neurons;
+  TF_RETURN_IF_ERROR(Neurons(c, 0, 1, &neurons));
+  TF_RETURN_IF_ERROR(Scalars(c, 4));
+  c->set_output(0, c->input(input));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+REGISTER_OP("TtfsKeras>BatsSpikes")
+    .Attr("T: {float, double}")
+    .Attr("max_spikes: int >= 1")
+    .Attr("min_slope: float = 0")
+    .Input("times: T")
+    .Input("kernel: T")
+    .Input("threshold: T")
+    .Input("delta_threshold: T")
+    .Input("tau_s: T")
+    .Input("simulation_time: T")
+    .Output("spikes: T")
+    .Output("counts: int32")
+    .Output("slopes: T")
+    .Output("overflow: int64")
+    .SetShapeFn(SpikesShape)
+    .Doc(R"doc(
+Simulates a layer of multi-spike neurons exactly, event by event.
+
+times: input spikes (batch, height, width, channels, slots) in seconds, in any order, inf for none.
+kernel: (kernel_height, kernel_width, channels, units).
+spikes: (batch, out_height, out_width, units, max_spikes) in seconds, ascending, inf for none.
+counts: spikes of each neuron.
+slopes: du/dt at each spike, 0 for none.
+min_slope: what the gradient takes for smaller slopes.
+overflow: neurons that would have fired more than max_spikes times.
+)doc");
+
+REGISTER_OP("TtfsKeras>BatsCoefficients")
+    .Attr("T: {float, double}")
+    .Attr("min_slope: float = 0")
+    .Input("spikes: T")
+    .Input("slopes: T")
+    .Input("gradient: T")
+    .Input("delta_threshold: T")
+    .Input("tau_s: T")
+    .Output("coefficients: T")
+    .Output("totals: T")
+    .SetShapeFn(CoefficientsShape)
+    .Doc(R"doc(
+Divides the gradient of each spike, resets included, by the slope of the membrane there.
+
+coefficients: what the gradients of kernel and times are made of.
+totals: for each neuron the gradients of threshold and delta_threshold, and its part of 2 tau_s times that of 2 tau_s.
+)doc");
+
+REGISTER_OP("TtfsKeras>BatsKernelGradient")
+    .Attr("T: {float, double}")
+    .Input("times: T")
+    .Input("kernel: T")
+    .Input("spikes: T")
+    .Input("coefficients: T")
+    .Input("tau_s: T")
+    .Output("gradient: T")
+    .SetShapeFn(GradientShape<1>)
+    .Doc("The gradient of the kernel of TtfsKeras>BatsSpikes or TtfsKeras>BatsPeaks.");
+
+REGISTER_OP("TtfsKeras>BatsTimesGradient")
+    .Attr("T: {float, double}")
+    .Input("times: T")
+    .Input("kernel: T")
+    .Input("spikes: T")
+    .Input("coefficients: T")
+    .Input("tau_s: T")
+    .Output("gradient: T")
+    .SetShapeFn(GradientShape<0>)
+    .Doc("The gradient of the input times of TtfsKeras>BatsSpikes or TtfsKeras>BatsPeaks.");
+
+REGISTER_OP("TtfsKeras>BatsPeaks")
+    .Attr("T: {float, double}")
+    .Input("times: T")
+    .Input("kernel: T")
+    .Input("tau_s: T")
+    .Input("simulation_time: T")
+    .Output("peaks: T")
+    .Output("peak_times: T")
+    .Output("slopes: T")
+    .Output("slots: int32")
+    .SetShapeFn(PeaksShape)
+    .Doc(R"doc(
+The largest membrane potential that each neuron reaches where it is never reset, in closed form.
+
+peaks: (batch, out_height, out_width, units), -inf without input spikes.
+peak_times: when, in seconds, inf without input spikes.
+slopes: du/dt just before, where an input cuts the rise off, else 0.
+slots: that input's place in the flat input of the sample, or -1.
+)doc");

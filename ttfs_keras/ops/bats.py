@@ -1,0 +1,111 @@
+"""Multi-spike layers as ops: the compiled library where there is one, else the plain-TensorFlow reference."""
+
+import tensorflow as tf
+
+from ttfs_keras.ops import reference
+from ttfs_keras.ops.library import library
+
+
+def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, max_spikes, min_slope=0.0):
+    """Simulate a layer of current-based LIF neurons exactly, event by event (Bacho & Chu, arXiv 2212.09500).
+
+    du/dt = -u/tau + v, dv/dt = -v/tau_s, tau = 2 tau_s; an input spike adds its weight to v; u reaching the threshold
+    is a spike and takes delta_threshold off u. Differentiable in times, kernel, threshold, delta_threshold and tau_s;
+    one backward sweep over the events gives the exact gradients. All tensors share a dtype, float32 or float64.
+
+    Args:
+        times: input spikes (batch, height, width, channels, slots) in seconds, any order, inf for none; a dense
+            layer's is 1 x 1.
+        kernel: (kernel_height, kernel_width, channels, units).
+        threshold, delta_threshold: scalars, in units of u, above 0.
+        tau_s: synaptic time constant, scalar, seconds, above 0.
+        simulation_time: scalar, seconds: no spikes after it, no effect of input at or after it.
+        max_spikes: int, length of a train; a neuron is silent once its train is full.
+        min_slope: the gradient takes at least this for du/dt at a spike; 0: as it is.
+
+    Returns:
+        (times, counts, overflow): (batch, out_height, out_width, units, max_spikes) ascending, inf for none;
+        int32 (batch, out_height, out_width, units); int64 scalar, the neurons that would have fired once more.
+
+    Raises:
+        tf.errors.InvalidArgumentError: shapes do not fit, a scalar is not positive, or (on a CPU) a time is NaN or
+            negative; a GPU ignores such spikes.
+    """
+    raw = library()
+    if raw is None:
+        return reference.spikes(
+            times, kernel, threshold, delta_threshold, tau_s, simulation_time, max_spikes, min_slope
+        )
+    spikes, counts, _, overflow = raw.ttfs_keras_bats_spikes(
+        times, kernel, threshold, delta_threshold, tau_s, simulation_time, max_spikes=max_spikes, min_slope=min_slope
+    )
+    return spikes, counts, overflow
+
+
+def peaks(times, kernel, tau_s, simulation_time):
+    """Return how far each neuron gets where it never fires: its largest potential, in closed form, and when.
+
+    Differentiable in times and kernel, so that silent neurons learn: du_max/dw = tau (e^(-s/tau) - e^(-2s/tau)), s the
+    time from the input to the peak; an input that cuts the rise off moves the peak along. Peaks are looked for at the
+    end of the first interval between inputs and later.
+
+    Args:
+        times, kernel, tau_s, simulation_time: see `spikes`.
+
+    Returns:
+        (peaks, peak_times), both (batch, out_height, out_width, units): in units of u, -inf without input spikes; in
+        seconds, inf without.
+
+    Raises:
+        tf.errors.InvalidArgumentError: as `spikes`.
+    """
+    raw = library()
+    if raw is None:
+        return reference.peaks(times, kernel, tau_s, simulation_time)
+    found, when, _, _ = raw.ttfs_keras_bats_peaks(times, kernel, tau_s, simulation_time)
+    return found, when
+
+
+@tf.RegisterGradient("TtfsKeras>BatsSpikes")
+def _spikes_gradient(op, gradient, *_):
+    times, kernel, threshold, delta_threshold, tau_s, _ = op.inputs
+    spikes, _, slopes, _ = op.outputs
+    raw = library()
+    # Several ops, so that a graph drops what nobody asks for.
+    coefficients, totals = raw.ttfs_keras_bats_coefficients(
+        spikes, slopes, gradient, delta_threshold, tau_s, min_slope=op.get_attr("min_slope")
+    )
+    kernel_gradient = raw.ttfs_keras_bats_kernel_gradient(times, kernel, spikes, coefficients, tau_s)
+    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, spikes, coefficients, tau_s)
+    threshold_gradient, delta_gradient, spikes_part = tf.unstack(tf.reduce_sum(tf.reshape(totals, [-1, 3]), axis=0))
+    # The potential is homogeneous of degree 1 in all times, thresholds and tau_s: measured in another unit, all of them
+    # scale alike. Euler's theorem then gives the derivative by tau_s from the others.
+    finite = tf.math.is_finite(times)
+    times_part = tf.reduce_sum(tf.where(finite, times, 0) * times_gradient)
+    tau_s_gradient = (
+        spikes_part - times_part - threshold * threshold_gradient - delta_threshold * delta_gradient
+    ) / tau_s
+    return times_gradient, kernel_gradient, threshold_gradient, delta_gradient, tau_s_gradient, None
+
+
+@tf.RegisterGradient("TtfsKeras>BatsPeaks")
+def _peaks_gradient(op, gradient, *_):
+    times, kernel, tau_s, _ = op.inputs
+    _, peak_times, slopes, slots = op.outputs
+    raw = library()
+    # At fixed time du/dw and du/dt_j are those of a spike there, with -gradient for the coefficient.
+    at, coefficients = peak_times[..., tf.newaxis], -gradient[..., tf.newaxis]
+    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, at, coefficients, tau_s)
+    # An input that cuts the rise off moves the peak along.
+    shape = tf.shape(times, tf.int64)
+    per_sample = tf.reduce_prod(shape[1:])
+    sample = tf.reshape(tf.range(shape[0]), (-1, 1, 1, 1))
+    place = tf.where(slots >= 0, sample * per_sample + tf.cast(slots, tf.int64), -1)  # -1: left out of the sum
+    moved = tf.math.unsorted_segment_sum(gradient * slopes, place, shape[0] * per_sample)
+    # The time constant is no weight where peaks are used, and would need the peak's own derivative.
+    return (
+        times_gradient + tf.reshape(moved, shape),
+        raw.ttfs_keras_bats_kernel_gradient(times, kernel, at, coefficients, tau_s),
+        None,
+        None,
+    )
