@@ -29,6 +29,17 @@ def compare(first, second, rounds, warm_up=3):
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs), ratio
 
 
+def measure(function, rounds, warm_up=3):
+    """Return the median seconds of a function without arguments.
+
+    Args:
+        function: to time.
+        rounds: number of calls.
+        warm_up: calls that are not counted.
+    """
+    return statistics.median([_timed(function) for _ in range(rounds + warm_up)][warm_up:])
+
+
 def _timed(function):
     start = time.perf_counter()
     function()

@@ -13,7 +13,7 @@ def test_the_default_is_valid():
 
 def test_all_problems_are_listed_at_once():
     wrong = {
-        "model_type": "ANN", "model_name": "LeNet", "data_name": "SVHN", "batch_size": 0, "epochs": -1, "lr": 0.0,
+        "model_name": "LeNet", "data_name": "SVHN", "batch_size": 0, "epochs": -1, "lr": 0.0,
         "noise": -1.0, "time_bits": -1, "weight_bits": 25, "w_min": 0.5, "w_max": 0.4, "latency_quantiles": 1.5,
         "margin": -0.1, "units": 0, "depth": 0, "train_samples": 0, "test_samples": 0, "dtype": "int8", "seed": -1,
         "load": "no-such-file.keras",
@@ -25,8 +25,27 @@ def test_all_problems_are_listed_at_once():
         assert str(value) in str(error.value)
 
 
+def test_an_unknown_model_type_is_refused():
+    with pytest.raises(ConfigurationError, match="model_type: expected one of .*BATS.*Received: 'ANN'"):
+        Configuration(model_type="ANN").validate()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "model_name", "settings"),
+    [
+        ("SNN", "FC2", {"batch_size": 8, "epochs": 20, "lr": None}),
+        ("BATS", "spike_count", {"batch_size": 50, "epochs": 100, "lr": 0.003}),
+        ("BATS", "my_single_spike_2", {"batch_size": 50, "epochs": 30, "lr": 0.002}),
+    ],
+)
+def test_what_is_not_given_is_the_networks(model_type, model_name, settings):
+    resolved = Configuration(model_type=model_type, model_name=model_name).resolved()
+    assert {name: getattr(resolved, name) for name in settings} == settings
+    assert Configuration(model_type=model_type, model_name=model_name, epochs=3).resolved().epochs == 3
+
+
 def test_a_relu_run_takes_no_hardware_flags():
-    with pytest.raises(ConfigurationError, match="noise: expected 0 with model_type ReLU"):
+    with pytest.raises(ConfigurationError, match="noise: expected 0 with model_type ReLU, which has no windows"):
         Configuration(model_type="ReLU", noise=0.1).validate()
 
 

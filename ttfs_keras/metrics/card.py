@@ -8,11 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 import ttfs_keras
+from ttfs_keras.bats.metrics import CountAccuracy
 from ttfs_keras.data import outside_range
 from ttfs_keras.graph import compiled
-from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.schedule import latency
-from ttfs_keras.ttfs.spiking import spike_outputs
+from ttfs_keras.metrics.activity import decision_time, emitters
 
 
 class MetricCard(dict):
@@ -34,21 +33,22 @@ class MetricCard(dict):
         return "\n".join(lines)
 
 
-def metric_card(model, x, y, source=None, seed=None, batch_size=128):
-    """Measure a ReLU or TTFS model.
+def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=None):
+    """Measure a ReLU, TTFS or BATS model.
 
     Args:
-        model: `keras.Model` whose outputs are logits or probabilities.
+        model: `keras.Model` whose outputs are logits, probabilities or, of a BATS model, spike trains.
         x: inputs `(samples, ...)`.
         y: labels `(samples,)`.
         source: the ReLU model that `model` was mapped from, if there is one.
         seed: of the run, to be noted.
         batch_size: images at a time.
+        accuracy: Keras metric of (y, outputs); None: the largest output is the answer, of spike trains the longest.
 
     Returns:
         `MetricCard` with accuracy (0..1), agreement (share of equal argmax) and max_abs_error (of the outputs) against
-        the source or None, spikes_per_neuron (of all but the encoder), latency (window time until the outputs are
-        read), inputs_outside_range (clipped by the encoder), layers (each: neurons, spikes_per_neuron, silent_share:
+        the source or None, spikes_per_neuron (of all but the encoder), latency (time until the outputs are read, in
+        latency_unit), inputs_outside_range (clipped by the encoder), layers (each: neurons, spikes_per_neuron, silent_share:
         neurons that no sample makes fire), samples, seconds, versions, seed.
 
     Raises:
@@ -57,17 +57,14 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
     if len(x) != len(y) or not len(x):
         raise ValueError(f"Expected as many labels as inputs, and at least one. Received: {len(y)} and {len(x)}")
     start = time.perf_counter()
-    found = spike_outputs(model)
-    layers = list(found)
-    probe = compiled(keras.Model(model.inputs, [*found.values(), *model.outputs]))
-    counts = [np.zeros(lead.shape[1:], int) for lead in found.values()]
+    found = emitters(model)
+    probe = compiled(keras.Model(model.inputs, [*(e.output for e in found), *model.outputs]))
+    counts = [np.zeros((), int) for _ in found]
     outputs = []
     for at in range(0, len(x), batch_size):
-        batch = x[at : at + batch_size]
-        *leads, output = probe(batch)
-        counts = [
-            total + np.asarray(tf.math.count_nonzero(lead, axis=0)) for total, lead in zip(counts, leads, strict=True)
-        ]
+        *values, output = probe(x[at : at + batch_size])
+        batch = [e.spikes(np.asarray(value)) for e, value in zip(found, values, strict=True)]
+        counts = [total + n.sum(axis=0) for total, n in zip(counts, batch, strict=True)]
         outputs.append(np.asarray(output))
     seconds = time.perf_counter() - start
     outputs = np.concatenate(outputs)
@@ -78,21 +75,28 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128):
         reference = np.concatenate(parts)
 
     rows = {
-        layer.name: {
+        e.layer.name: {
             "neurons": int(count.size),
             "spikes_per_neuron": float(count.mean() / len(x)),
             "silent_share": float(np.mean(count == 0)),
         }
-        for layer, count in zip(layers, counts, strict=True)
+        for e, count in zip(found, counts, strict=True)
     }
-    neurons = [c for layer, c in zip(layers, counts, strict=True) if not isinstance(layer, TTFSEncoder)]
-    encoder = next((layer for layer in layers if isinstance(layer, TTFSEncoder)), None)
+    neurons = [count for e, count in zip(found, counts, strict=True) if not e.encodes]
+    encoder = next((e.layer for e in found if e.encodes), None)
+    latency, unit = decision_time(model)
+    if accuracy is None and outputs.ndim == 3:
+        accuracy = CountAccuracy()
+    if accuracy is not None:
+        accuracy.reset_state()
+        accuracy.update_state(y, outputs)
     return MetricCard(
-        accuracy=float(np.mean(outputs.argmax(-1) == y)),
+        accuracy=float(np.mean(outputs.argmax(-1) == y)) if accuracy is None else float(accuracy.result()),
         agreement=None if reference is None else float(np.mean(outputs.argmax(-1) == reference.argmax(-1))),
         max_abs_error=None if reference is None else float(np.abs(outputs - reference).max()),
         spikes_per_neuron=sum(c.sum() for c in neurons) / sum(c.size for c in neurons) / len(x) if neurons else None,
-        latency=latency(model) if layers else None,
+        latency=latency,
+        latency_unit=unit,
         inputs_outside_range=None if encoder is None else outside_range(x, encoder.input_range),
         samples=len(x),
         seconds=seconds,

@@ -4,19 +4,21 @@ import keras
 
 from ttfs_keras.errors import ConfigurationError
 from ttfs_keras.models.fc2 import fc2
+from ttfs_keras.models.stbp import NETWORKS, stbp_model
 from ttfs_keras.models.vgg16 import vgg16
+from ttfs_keras.stbp.from_relu import relu_twin
 
 
 def parse(model_name):
-    """Return (family, batch_norm) of a name that contains FC2, VGG or custom, and BN where batch norm is wanted.
+    """Return (family, batch_norm) of a name that contains FC2, VGG, ResNet9, ResNet19 or custom, and BN for batch norm.
 
     Raises:
         ConfigurationError: the name contains none of them.
     """
-    family = next((known for known in ("FC2", "VGG", "CUSTOM") if known in model_name.upper()), None)
+    family = next((known for known in ("FC2", "VGG", "CUSTOM", *NETWORKS) if known in model_name.upper()), None)
     if family is None:
         raise ConfigurationError(
-            f"model_name: expected a name with FC2, VGG, VGG_BN or custom in it. Received: {model_name!r}"
+            f"model_name: expected a name with FC2, VGG, VGG_BN, ResNet9, ResNet19 or custom in it. Received: {model_name!r}"
         )
     return family, "BN" in model_name.upper()
 
@@ -25,7 +27,8 @@ def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="floa
     """Build the untrained ReLU model that a name stands for.
 
     Args:
-        model_name: contains FC2 or VGG, and BN where batch norm is wanted.
+        model_name: contains FC2, VGG, ResNet9 or ResNet19, and BN where batch norm is wanted; a ResNet is the ReLU
+            twin of the spiking network of that name and always has it.
         image_shape: (height, width, channels).
         classes: number of logits.
         units: neurons of a hidden layer, FC2 only.
@@ -38,8 +41,10 @@ def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="floa
     family, batch_norm = parse(model_name)
     if family == "CUSTOM":
         raise ConfigurationError(
-            f"model_name: expected FC2 or VGG in a name to build a model. Received: {model_name!r}"
+            f"model_name: expected FC2, VGG or ResNet in a name to build a model. Received: {model_name!r}"
         )
+    if family in NETWORKS:
+        return relu_twin(stbp_model(model_name, image_shape, classes, dtype=dtype))
     if family == "FC2":
         return fc2(image_shape, classes, units, depth, batch_norm, dtype)
     return vgg16(image_shape, classes, batch_norm, dtype)

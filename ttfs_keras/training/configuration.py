@@ -1,11 +1,14 @@
 """What a run is asked to do: one field a command-line flag."""
 
-from dataclasses import dataclass, field, fields
+import importlib.util
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ttfs_keras.data import names
 from ttfs_keras.errors import ConfigurationError
-from ttfs_keras.models.families import parse
+from ttfs_keras.stbp.settings import DECODERS
+from ttfs_keras.stbp.surrogates import BY_NAME
+from ttfs_keras.training.recipes import RECIPES
 
 
 def _flag(default, text, **metadata):
@@ -16,19 +19,24 @@ def _flag(default, text, **metadata):
 class Configuration:
     """Settings of a run; field names and defaults are those of the command line, `help` in each field's metadata."""
 
-    model_type: str = _flag("SNN", "network to train", values=("SNN", "ReLU"))
+    model_type: str = _flag("SNN", "network to train", values=("SNN", "ReLU", "BATS", "STBP"))
     model_name: str = _flag(
-        "FC2", "any name with FC2, VGG or custom (a loaded model) in it, BN for batch norm; names the run folder"
+        "FC2",
+        "names the run folder, and has the network in it: FC2, VGG or custom (a loaded model), BN for batch norm; "
+        "or ResNet9 or ResNet19, as for STBP; BATS: single_spike, spike_count, conv, "
+        "train_<count|ttfs|decay>_eval_<count|ttfs|decay>",
     )
     data_name: str = _flag("DIGITS", "data set", values=names())
     data_dir: str | None = _flag(None, "folder with the data set's files")
     logging_dir: str = _flag("logs", "folder of the run folders <data>-<model>")
-    lr: float | None = _flag(None, "learning rate; default: that of the model family")
-    batch_size: int = _flag(8, "images per training step")
-    epochs: int = _flag(20, "passes over the training data")
+    lr: float | None = _flag(None, "learning rate; default: the network's")
+    batch_size: int | None = _flag(None, "images per training step; default: the network's")
+    epochs: int | None = _flag(None, "passes over the training data; default: the network's")
     testing: bool = _flag(True, "measure on the test images before and after training; False: on the training images")
     load: str = _flag(
-        "False", "True: the ReLU model saved in the run folder; or a .keras, .weights.h5 or Keras-2 .h5 file"
+        "False",
+        "True: the model saved in the run folder, for SNN the ReLU one; or a .keras, .weights.h5 or Keras-2 .h5 file; "
+        "BATS: or a best_model folder",
     )
     save: bool = _flag(False, "save the trained model as <model_type>.keras in the run folder")
     noise: float = _flag(0.0, "standard deviation of the jitter of spike times, in window time")
@@ -43,6 +51,30 @@ class Configuration:
     margin: float = _flag(0.5, "room of a window above the largest activation, as a share of it")
     units: int = _flag(340, "neurons of a hidden layer of FC2")
     depth: int = _flag(2, "layers with weights of FC2")
+    recovery: float | None = _flag(
+        None, "BATS: weight of the loss that brings silent output neurons back; default: the network's"
+    )
+    scaling: float = _flag(0.0, "BATS: share that the weights of silent neurons gain after each epoch")
+    time_steps: int | None = _flag(None, "STBP: time steps T; default of these and the next: the preset's")
+    threshold: float | None = _flag(None, "STBP: of the membrane potential")
+    decay: float | None = _flag(None, "STBP: share of the potential left after a step")
+    surrogate: str | None = _flag(None, "STBP: derivative of a spike", values=tuple(BY_NAME))
+    width: float | None = _flag(None, "STBP: of the surrogate")
+    alpha: float | None = _flag(None, "STBP: scale of batch norms whose outputs join")
+    encoder: str | None = _flag(None, "STBP: of images into spikes", values=("direct", "bernoulli", "latency"))
+    decoder: str | None = _flag(
+        None, "STBP: what is read: mean of the logits, rate of spikes, membrane", values=DECODERS
+    )
+    preset: str = _flag("default", "STBP: settings of neurons and network", values=("default", "seed"))
+    lr_schedule: str = _flag("step", "STBP: rate times 0.1 after lr_drops, or a cosine", values=("step", "cosine"))
+    lr_drops: str = _flag("10", "STBP: epochs, separated by commas, after which the rate falls")
+    validation: float = _flag(0.1, "STBP: share of the training images held out to choose the best weights by")
+    shift: int = _flag(0, "STBP: move training images by up to so many pixels")
+    flip: bool = _flag(False, "STBP: mirror half of the training images; not for digits")
+    patience: int | None = _flag(
+        None, "stop after so many epochs without a better one and restore that; 0: never; default: the network's"
+    )
+    tensorboard: bool = _flag(False, "write for TensorBoard, which the extra [tensorboard] installs")
     train_samples: int | None = _flag(None, "use only the first training images")
     test_samples: int | None = _flag(None, "use only the first test images")
     dtype: str = _flag("float32", "of weights and lead times", values=("float32", "float64"))
@@ -60,9 +92,14 @@ class Configuration:
         if self.load.lower() in ("", "false"):
             return None
         if self.load.lower() == "true":
-            return self.folder / "ReLU.keras"
+            return self.folder / f"{'ReLU' if self.model_type == 'SNN' else self.model_type}.keras"
         path = Path(self.load)
         return path if path.exists() or path.parent != Path() else Path(self.logging_dir) / path
+
+    def resolved(self):
+        """Return a copy with the network's own settings where none were given."""
+        own = RECIPES[self.model_type].settings(self)
+        return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
 
     def validate(self):
         """Check all settings together.
@@ -78,32 +115,31 @@ class Configuration:
 
         for item in fields(self):
             values = item.metadata.get("values")
-            expect(values is None or getattr(self, item.name) in values, item.name, f"one of {values}")
-        try:
-            if parse(self.model_name)[0] == "CUSTOM":
-                keras_file = self.load_path is not None and self.load_path.suffix == ".keras"
-                expect(keras_file, "load", "the .keras file of the custom model")
-        except ConfigurationError as error:
-            problems.append(str(error))
+            allowed = values if values is None or item.default is not None else (None, *values)
+            expect(allowed is None or getattr(self, item.name) in allowed, item.name, f"one of {values}")
+        recipe = RECIPES.get(self.model_type)
+        if recipe is not None:
+            try:
+                recipe.settings(self)
+            except ConfigurationError as error:
+                problems.append(str(error))
+            problems += recipe.problems(self)
         expect("/" not in self.model_name, "model_name", "a name without '/'")
-        for name in ("batch_size", "units", "depth"):
-            expect(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("train_samples", "test_samples"):
+        for name in ("batch_size", "units", "depth", "train_samples", "test_samples"):
             expect(getattr(self, name) is None or getattr(self, name) >= 1, name, "at least 1")
-        for name in ("epochs", "noise", "margin", "seed"):
-            expect(getattr(self, name) >= 0, name, "at least 0")
+        for name in ("epochs", "noise", "margin", "seed", "recovery", "scaling", "patience", "shift"):
+            expect(getattr(self, name) is None or getattr(self, name) >= 0, name, "at least 0")
         for name in ("time_bits", "weight_bits"):
             expect(0 <= getattr(self, name) <= 24, name, "0 to 24")
         expect(self.lr is None or self.lr > 0, "lr", "a positive rate")
         expect(self.w_min <= 0, "w_min", "at most 0")
         expect(self.w_max >= 0 and self.w_max > self.w_min, "w_max", "at least 0 and above w_min")
         expect(0 <= self.latency_quantiles <= 1, "latency_quantiles", "0 to 1")
-        hardware = [n for n in ("noise", "time_bits", "weight_bits", "latency_quantiles") if getattr(self, n)]
-        for name in hardware if self.model_type == "ReLU" else []:
+        if self.tensorboard and importlib.util.find_spec("tensorboard") is None:
             problems.append(
-                f"{name}: expected 0 with model_type ReLU, which has no spikes. Received: {getattr(self, name)}"
+                "tensorboard: expected it to be installed, pip install 'ttfs-keras[tensorboard]'. Received: it is not"
             )
-        if self.load_path is not None and not self.load_path.is_file():
+        if self.load_path is not None and not self.load_path.exists():
             problems.append(f"load: expected a file at {self.load_path}. Received: {self.load!r}, and there is none")
         if problems:
             raise ConfigurationError("This run cannot start:\n  " + "\n  ".join(problems))

@@ -9,41 +9,46 @@ import keras
 
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files import replacing, write_json, write_text
-from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.spiking import spike_outputs
 
 
 class EpochRecord(keras.callbacks.Callback):
-    """Write `metrics.csv`, `best.weights.h5` (least training loss) and, last, the state of training.
+    """Write `metrics.csv`, `best.weights.h5` and, last, the state of training.
 
     The state is `state.keras`, weights and optimizer, with the rows of all epochs so far in `state.json`. Rows are
     written first: the model's own step count says how many of them a state has seen, whatever moment a crash chose.
 
     Args:
         folder: the `RunFolder`.
+        recipe: the `Recipe`, which says what to add to a row and which epoch is the best.
         rows: of the epochs before, from `resume`.
     """
 
-    def __init__(self, folder, rows=()):
+    def __init__(self, folder, recipe, rows=()):
         super().__init__()
-        self.folder = folder
+        self.folder, self.recipe = folder, recipe
         self.rows = list(rows)
 
+    def best(self):
+        """Return the index of the best row, the latest of several."""
+        values = [row[self.recipe.best] for row in self.rows]
+        best = max(values) if self.recipe.best.endswith("accuracy") else min(values)
+        return len(values) - 1 - values[::-1].index(best)
+
     def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock."""
+        """Start the clock and note the learning rate: at the end of the epoch a schedule may have moved on."""
         self.started = time.perf_counter()
+        self.learning_rate = float(self.model.optimizer.learning_rate)
 
     def on_epoch_end(self, epoch, logs=None):
         """Write everything."""
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = self.learning_rate
         row["seconds"] = time.perf_counter() - self.started
-        for layer in spike_outputs(self.model):
-            if not isinstance(layer, TTFSEncoder):
-                row[f"window/{layer.name}"] = float(layer.window)
+        row |= self.recipe.columns()
         self.rows.append(row)
         write_metrics(self.folder / "metrics.csv", self.rows)
-        if row["loss"] <= min(r["loss"] for r in self.rows):
+        if self.best() == len(self.rows) - 1:
+            self.recipe.keep_best(self.folder)
             with replacing(self.folder / "best.weights.h5") as path:
                 self.model.save_weights(path)
         write_json(self.folder / "state.json", self.rows)

@@ -7,21 +7,15 @@ import time
 import keras
 
 from ttfs_keras import plots
-from ttfs_keras.conversion.verify import verify
-from ttfs_keras.data import batches, load, outside_range, steps
+from ttfs_keras.data import load, outside_range, steps
 from ttfs_keras.files import replacing, write_json
 from ttfs_keras.metrics.card import MetricCard, metric_card
-from ttfs_keras.models.families import optimizer
 from ttfs_keras.training.folder import RunFolder
+from ttfs_keras.training.recipes import RECIPES
 from ttfs_keras.training.record import EpochRecord, resume
-from ttfs_keras.training.sources import initial_model
-from ttfs_keras.ttfs.schedule import schedule, spike_times
-from ttfs_keras.ttfs.spiking import is_spiking
+from ttfs_keras.training.stopping import StopEarly
 
 logger = logging.getLogger("ttfs_keras")
-
-CERTIFIED = 256  # images on which a mapped network is compared with its source layer by layer
-PLOTTED = 100  # images in the histograms of spike times
 
 
 def run(configuration, flags=""):
@@ -37,16 +31,16 @@ def run(configuration, flags=""):
     Raises:
         ConfigurationError, DataError, WeightsError, ConversionError: before any training, with all that is wrong.
     """
-    c = configuration
     start = time.perf_counter()
-    c.validate()
+    configuration.validate()
+    c = configuration.resolved()
     data = load(c.data_name, c.data_dir, c.train_samples, c.test_samples, c.dtype)
     folder = RunFolder(c.folder)
     keras.utils.set_random_seed(c.seed)
-    model, source = initial_model(c, data)
+    recipe = RECIPES[c.model_type](c, data)
     folder.start(flags, c.resume)
     with _logged(folder / "run.log"):
-        return _run(c, data, folder, model, source, start)
+        return _run(c, data, folder, recipe, start)
 
 
 @contextlib.contextmanager
@@ -63,91 +57,76 @@ def _logged(path):
         handler.close()
 
 
-def _run(c, data, folder, model, source, start):
+def _run(c, data, folder, recipe, start):
     logger.info("%s: %d training and %d test images, %s", data.name, len(data.x_train), len(data.x_test), data.source)
     outside = outside_range(data.x_train, data.input_range) + outside_range(data.x_test, data.input_range)
     if outside:
         logger.warning("%d pixels outside the input range %s will be clipped", outside, data.input_range)
 
-    def measure(model):
+    def measure():
         x, y = (data.x_test, data.y_test) if c.testing else (data.x_train, data.y_train)
-        return metric_card(model, x, y, source, c.seed)
+        return metric_card(recipe.model, x, y, recipe.source, c.seed, recipe.card_batch, recipe.accuracy)
 
-    before = measure(model)
-    if source is not None:
-        certify(folder, model, source, data.x_test[:CERTIFIED])
-    model, rows = _train(c, data, folder, model)
+    before = measure() if recipe.ready else {}
+    recipe.before_training(folder)
+    rows = _train(c, folder, recipe)
+    recipe.after_training(folder, rows)
     if c.save:
         with replacing(folder / f"{c.model_type}.keras") as path:
-            model.save(path)
-    card = measure(model) if c.epochs else MetricCard(before)
-    pictures = _plot(folder, model, data, rows, card)
-
-    card["accuracy_before"] = before["accuracy"]
-    card["agreement_before"] = before["agreement"]
-    card["max_abs_error_before"] = before["max_abs_error"]
-    card["run_seconds"] = time.perf_counter() - start
-    write_json(folder / "card.json", card)
-    _report(c, folder, before, card, source, pictures)
-    return card
-
-
-def certify(folder, model, source, x):
-    """Write `certificate.json` and its plot: the mapped network against its source before any training."""
-    report = verify(model, source, x)
-    report.to_json(folder / "certificate.json")
-    report.plot(folder / "plots" / "layer_errors.png")
-    logger.info("%s", report)
-
-
-def _train(c, data, folder, model):
-    """Train, from the folder's state if asked to, and return the model and the rows of all epochs."""
-    model.compile(
-        optimizer(c.model_name, c.lr),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    model.optimizer.build(model.trainable_variables)  # else a model saved without training loads with a warning
-    per_epoch, rows = steps(len(data.x_train), c.batch_size), []
-    if c.resume and (state := resume(folder, per_epoch)):
-        model, rows = state
-        logger.info("resumed after epoch %d", len(rows))
-    record = EpochRecord(folder, rows)
-    if len(rows) < c.epochs:
-        model.fit(
-            batches(data.x_train, data.y_train, c.batch_size, c.seed, len(rows), c.epochs),
-            initial_epoch=len(rows),
-            epochs=c.epochs,
-            steps_per_epoch=per_epoch,
-            shuffle=False,
-            callbacks=[record],
-        )
-    return model, record.rows
-
-
-def _plot(folder, model, data, rows, card):
+            recipe.model.save(path)
+    card = measure() if c.epochs else MetricCard(before)
     pictures = []
     if rows:
         metrics = {name: [row[name] for row in rows] for name in rows[0]}
         pictures.append(plots.training_curves(metrics, folder / "plots" / "training_curves.png"))
-    if is_spiking(model):
-        windows = {name: (float(w.start), float(w.end)) for name, w in schedule(model).items()}
-        write_json(folder / "windows.json", windows)
-        times = spike_times(model, data.x_test[:PLOTTED])
-        pictures.append(plots.spike_time_histogram(times, windows, folder / "plots" / "spike_times.png"))
-        one = {name: t[0] for name, t in times.items()}
-        pictures.append(plots.spike_raster(one, windows, folder / "plots" / "raster.png"))
-        rates = {name: row["spikes_per_neuron"] for name, row in card["layers"].items()}
-        pictures.append(
-            plots.spikes_per_neuron(rates, folder / "plots" / "spikes_per_neuron.png", card["spikes_per_neuron"])
+    pictures += recipe.plot(folder, card)
+
+    for name in ("accuracy", "agreement", "max_abs_error"):
+        card[f"{name}_before"] = before.get(name)
+    card["run_seconds"] = time.perf_counter() - start
+    write_json(folder / "card.json", card)
+    _report(c, folder, before, card, recipe.source, pictures)
+    return card
+
+
+def _train(c, folder, recipe):
+    """Train, from the folder's state if asked to, and return the rows of all epochs."""
+    model = recipe.model
+    model.compile(recipe.optimizer(), recipe.loss(), metrics=recipe.metrics())
+    model.optimizer.build(model.trainable_variables)  # else a model saved without training loads with a warning
+    per_epoch, rows = steps(len(recipe.x_train), c.batch_size), []
+    if c.resume and (state := resume(folder, per_epoch)):
+        recipe.model, rows = state
+        logger.info("resumed after epoch %d", len(rows))
+    record = EpochRecord(folder, recipe, rows)
+    if len(rows) < c.epochs:
+        x, y, batch_size = recipe.validation() or (None, None, None)
+        recipe.model.fit(
+            recipe.batches(len(rows)),
+            initial_epoch=len(rows),
+            epochs=c.epochs,
+            steps_per_epoch=per_epoch,
+            shuffle=False,
+            validation_data=None if x is None else (x, y),
+            validation_batch_size=batch_size,
+            callbacks=[*recipe.callbacks(folder), record, *_optional(c, folder, record)],
         )
-    return pictures
+    if c.patience and record.rows:
+        recipe.model.load_weights(folder / "best.weights.h5")
+    return record.rows
+
+
+def _optional(c, folder, record):
+    """Return the callbacks that flags ask for."""
+    stop = [StopEarly(record, c.patience)] if c.patience else []
+    return [*stop, keras.callbacks.TensorBoard(folder / "tensorboard")] if c.tensorboard else stop
 
 
 def _report(c, folder, before, card, source, pictures):
     images = "test" if c.testing else "training"
     logger.info("%s", card)
-    logger.info("%s accuracy before training %.2f %%", images, 100 * before["accuracy"])
+    if before:
+        logger.info("%s accuracy before training %.2f %%", images, 100 * before["accuracy"])
     logger.info("%s accuracy after training  %.2f %%", images, 100 * card["accuracy"])
     if source is not None:
         logger.info("agreement with the ReLU model before training %.4f", before["agreement"])

@@ -11,6 +11,7 @@ import numpy as np
 from ttfs_keras.conversion.convert import convert
 from ttfs_keras.conversion.legacy import load_legacy_h5
 from ttfs_keras.errors import WeightsError
+from ttfs_keras.metrics.activity import emitters
 from ttfs_keras.models import relu_model
 from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
 from ttfs_keras.ttfs.spiking import is_spiking
@@ -64,35 +65,53 @@ def initial_model(configuration, data):
     return spiking, model if path is not None else None
 
 
+def load_keras(path, data, dtype):
+    """Return the model in a .keras file.
+
+    Args:
+        path: the file.
+        data: the `Dataset` it must fit.
+        dtype: that it must have.
+
+    Raises:
+        WeightsError: the file is not readable, or does not fit.
+    """
+    with _loading(f"{path}: expected a model saved by Keras 3"):
+        model = keras.saving.load_model(path)
+    expected = ((None, *data.image_shape), (None, data.classes))
+    received = (model.input_shape, model.output_shape[:2])
+    if received != expected:
+        raise WeightsError(f"{path}: expected input and output shapes {expected} for {data.name}. Received: {received}")
+    if model.output.dtype != dtype:
+        raise WeightsError(f"{path}: expected dtype {dtype}. Received: {model.output.dtype}")
+    _require_finite(path, model)
+    return model
+
+
 def _load(configuration, path, data):
     c = configuration
     if path.suffix == ".keras":
-        with _loading(f"{path}: expected a model saved by Keras 3"):
-            model = keras.saving.load_model(path)
-        expected = ((None, *data.image_shape), (None, data.classes))
-        if (model.input_shape, model.output_shape) != expected:
-            raise WeightsError(
-                f"{path}: expected input and output shapes {expected} for {data.name}. "
-                f"Received: {model.input_shape} and {model.output_shape}"
-            )
-        if c.model_type == "ReLU" and is_spiking(model):
-            raise WeightsError(f"{path}: expected a ReLU model for model_type ReLU. Received: a spiking one")
-        if model.output.dtype != c.dtype:
-            raise WeightsError(f"{path}: expected dtype {c.dtype}. Received: {model.output.dtype}")
+        model = load_keras(path, data, c.dtype)
+        if emitters(model) and (c.model_type == "ReLU" or not is_spiking(model)):
+            raise WeightsError(f"{path}: expected a ReLU model for model_type {c.model_type}. Received: a spiking one")
+        return model
+    model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
+    if path.name.endswith(".weights.h5"):
+        with _loading(f"{path}: expected weights of {c.model_name}"):
+            model.load_weights(path)
     else:
-        model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
-        if path.name.endswith(".weights.h5"):
-            with _loading(f"{path}: expected weights of {c.model_name}"):
-                model.load_weights(path)
-        else:
-            report = load_legacy_h5(model, path)
-            logger.info("%s: %s", path, report)
-            if report.missing:
-                raise WeightsError(f"{path}: expected weights for every layer. Received: none for {report.missing}")
+        report = load_legacy_h5(model, path)
+        logger.info("%s: %s", path, report)
+        if report.missing:
+            raise WeightsError(f"{path}: expected weights for every layer. Received: none for {report.missing}")
+    _require_finite(path, model)
+    return model
+
+
+def _require_finite(path, model):
     broken = [v.path for v in model.variables if not np.isfinite(np.asarray(v)).all()]
     if broken:
         raise WeightsError(f"{path}: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
-    return model
 
 
 @contextlib.contextmanager

@@ -1,0 +1,30 @@
+"""Checks of constructor arguments."""
+
+import math
+import numbers
+
+
+def require(owner, *conditions):
+    """Raise one ValueError that lists every condition that does not hold.
+
+    Args:
+        owner: name of what is being constructed.
+        conditions: (holds, expected, received) each, `expected` and `received` as words.
+
+    Raises:
+        ValueError: a condition does not hold.
+    """
+    problems = [f"expected {expected}. Received: {received}" for holds, expected, received in conditions if not holds]
+    if problems:
+        raise ValueError(f"{owner} cannot work:\n  " + "\n  ".join(problems))
+
+
+def finite(value, minimum=-math.inf):
+    """Whether a value is a finite number, at least `minimum`."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and math.isfinite(value) and value >= minimum
+
+
+def positive(value):
+    """Whether a value is a finite number above 0."""
+    return finite(value) and value > 0

@@ -1,0 +1,60 @@
+"""From pixels to spike trains."""
+
+import keras
+import tensorflow as tf
+
+from ttfs_keras.bats import arguments
+from ttfs_keras.bats.layer import SpikeTrainLayer
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class LatencyEncoder(SpikeTrainLayer):
+    """Encode values as trains of at most one spike: the larger, the earlier; the lowest one stays silent.
+
+        t = time_window (1 - v),  v = clip((value - p)/(q - p), 0, 1);  inf where v = 0
+
+    A value that is NaN gives no spike. The gradient is -time_window/(q - p) inside the range and 0 elsewhere.
+    Source: Bacho & Chu, arXiv 2212.09500 (`time_window` 0.1 s for MNIST).
+
+    Shapes: values `(batch, ...)` to trains `(batch, ..., 1)`, in seconds.
+
+    Args:
+        time_window: seconds in which the spikes fall, > 0.
+        input_range: (p, q), the range of the values. Values outside it are clipped.
+        dtype: float32 or float64; all other arguments of `keras.layers.Layer` hold too.
+
+    Raises:
+        ValueError: time_window is not positive, p >= q, or dtype is a half-precision one.
+    """
+
+    def __init__(self, time_window=0.1, input_range=(0.0, 1.0), **kwargs):
+        super().__init__(**kwargs)
+        low, high = input_range
+        arguments.require(
+            "LatencyEncoder",
+            (arguments.positive(time_window), "time_window > 0, finite", f"time_window={time_window}"),
+            (
+                arguments.finite(low) and arguments.finite(high) and low < high,
+                "input_range=(p, q) with p < q, finite",
+                f"input_range={input_range}",
+            ),
+        )
+        self.time_window = float(time_window)
+        self.input_range = (float(low), float(high))
+
+    def call(self, values):
+        """Return the trains."""
+        low, high = self.input_range
+        brightness = (tf.cast(values, self.compute_dtype) - low) / (high - low)
+        # Positive tests: NaN fails both. Where there is no spike the time is computed from a value without meaning.
+        fires = brightness > 0
+        times = self.time_window * (1 - tf.where(brightness < 1, tf.where(fires, brightness, 1), 1))
+        return tf.where(fires, times, float("inf"))[..., tf.newaxis]
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape with one slot per value."""
+        return (*input_shape, 1)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "time_window": self.time_window, "input_range": self.input_range}

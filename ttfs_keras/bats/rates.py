@@ -1,0 +1,59 @@
+"""Keeping firing rates within bounds."""
+
+import keras
+import tensorflow as tf
+
+from ttfs_keras.bats import arguments
+from ttfs_keras.bats.readout import count
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class FiringRate(keras.regularizers.Regularizer):
+    """Penalise neurons that fire less or more often than they should; for `activity_regularizer=`.
+
+        n_i = mean over the batch (of a replica) of the spikes of neuron i
+        penalty = strength mean_i (max(minimum - n_i, 0)^2 + max(n_i - maximum, 0)^2)
+
+    A call returns the penalty times the batch, by which Keras divides what an `activity_regularizer` returns. The
+    gradient is that of the count (see `readout.count`), so that a neuron without any spike in the batch feels nothing.
+
+    Shapes: trains `(batch, neurons..., K)` in seconds to a scalar.
+
+    Args:
+        minimum: spikes per sample, >= 0.
+        maximum: spikes per sample, >= minimum, or None for no limit.
+        strength: >= 0.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+
+    def __init__(self, minimum=0.0, maximum=None, strength=1.0):
+        arguments.require(
+            "FiringRate",
+            (arguments.finite(minimum, 0), "minimum >= 0, finite", f"minimum={minimum}"),
+            (
+                maximum is None
+                or (arguments.finite(maximum) and not (arguments.finite(minimum) and maximum < minimum)),
+                "maximum >= minimum, finite, or None",
+                f"maximum={maximum}",
+            ),
+            (arguments.finite(strength, 0), "strength >= 0, finite", f"strength={strength}"),
+        )
+        self.minimum = minimum
+        self.maximum = maximum
+        self.strength = strength
+
+    def __call__(self, times):
+        """Return the penalty of trains, times the batch."""
+        counts = count(times)
+        batch = tf.cast(tf.shape(counts)[0], counts.dtype)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(counts, axis=0), batch)
+        excess = tf.square(tf.nn.relu(self.minimum - mean))
+        if self.maximum is not None:
+            excess += tf.square(tf.nn.relu(mean - self.maximum))
+        return self.strength * batch * tf.reduce_mean(excess)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"minimum": self.minimum, "maximum": self.maximum, "strength": self.strength}

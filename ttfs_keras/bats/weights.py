@@ -1,0 +1,85 @@
+"""Weights as one .npy file a layer, neurons first, as the reference code of BATS writes and reads them."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ttfs_keras.bats.multi_spike import MultiSpikeLayer
+from ttfs_keras.errors import WeightsError
+from ttfs_keras.files import replacing
+
+
+def layers(model):
+    """Return the multi-spike layers of a model and of the models in it."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, MultiSpikeLayer):
+            found.append(layer)
+        elif isinstance(layer, keras.Model):
+            found += layers(layer)
+    return found
+
+
+def save_weights(model, folder):
+    """Write `<layer>_weights.npy` for each multi-spike layer: dense (post, pre), convolution (post, ky, kx, channels).
+
+    Learned constants of neurons are not among them.
+
+    Args:
+        model: `keras.Model`.
+        folder: created if missing.
+
+    Raises:
+        ValueError: two layers have the same name.
+    """
+    files = _files(model, folder)
+    for path, layer in files.items():
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, np.moveaxis(np.asarray(layer.kernel), -1, 0))
+
+
+def load_weights(model, folder):
+    """Assign what `save_weights` wrote.
+
+    Args:
+        model: `keras.Model` with the same layer names.
+        folder: as written.
+
+    Raises:
+        ValueError: two layers have the same name.
+        WeightsError: files that are missing, not readable, of another shape or not finite; all of them at once, and
+            nothing is assigned.
+    """
+    problems, kernels = [], []
+    for path, layer in _files(model, folder).items():
+        *rest, neurons = layer.kernel.shape
+        expected = (neurons, *rest)
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            problems.append(f"{path}: {error}")
+            continue
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+            problems.append(f"{path}: expected an array of real numbers. Received: {getattr(array, 'dtype', array)}")
+            continue
+        if array.shape != expected:
+            problems.append(f"{path}: expected shape {expected}, neurons first. Received: {array.shape}")
+            continue
+        with np.errstate(over="ignore"):  # what the layer's type cannot hold becomes infinite, and is refused
+            array = array.astype(layer.kernel.dtype)
+        if not np.isfinite(array).all():
+            problems.append(f"{path}: expected finite weights. Received: NaN or infinity")
+        kernels.append((layer.kernel, np.moveaxis(array, 0, -1)))
+    if problems:
+        raise WeightsError(f"{folder} does not fit the network:\n  " + "\n  ".join(problems))
+    for variable, kernel in kernels:
+        variable.assign(kernel)
+
+
+def _files(model, folder):
+    found = layers(model)
+    names = [layer.name for layer in found]
+    if shared := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"Expected a name of its own for each multi-spike layer. Received twice: {', '.join(shared)}")
+    return {Path(folder) / f"{layer.name}_weights.npy": layer for layer in found}

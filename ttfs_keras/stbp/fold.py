@@ -1,0 +1,103 @@
+"""Folding batch norms into the weights of the layers before them."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from ttfs_keras.conversion.fold import LINEAR, fold_output, weights_of
+from ttfs_keras.graph import as_functional
+from ttfs_keras.stbp.network import calls_of, consumers, producers
+from ttfs_keras.stbp.tdbn import ThresholdDependentBatchNormalization, check_trained
+from ttfs_keras.stbp.time import TimeFolded
+
+
+def fold_tdbn(model):
+    """Return a new model without the batch norms of a trained one, equal to it in inference.
+
+        W' = gamma alpha V_th W/sqrt(variance + epsilon)
+        b' = gamma alpha V_th (b - mean)/sqrt(variance + epsilon) + beta
+
+    A batch norm on images that follows no linear layer of its own, as on an identity shortcut, becomes a depthwise 1x1
+    convolution of the same name; one on features stays. Weights are computed in float64.
+
+    Args:
+        model: Sequential or Functional model; every layer is called once.
+
+    Raises:
+        ValueError: a batch norm has no statistics, a layer is called more than once, or the model holds another one.
+    """
+    check_trained(model)
+    graph = as_functional(model)
+    every = calls_of(graph, keras.Operation)
+    nested = [name for name, call in every.items() if isinstance(call.operation, keras.Model)]
+    if nested:
+        raise ValueError(f"fold_tdbn: expected a model without other models in it. Received: {', '.join(nested)}")
+    into, replaced = _plan(graph)
+    absorbed = {norm.name for norm in into.values()}
+    pairs = []
+
+    def renew(operation):
+        if not isinstance(operation, keras.Layer) or operation.name in absorbed:
+            return operation
+        if operation.name in replaced:
+            depthwise = layers.DepthwiseConv2D(1, dtype=operation.dtype_policy)
+            new = TimeFolded(depthwise, name=operation.name, dtype=operation.dtype_policy)
+        else:
+            new = _renewed(operation, bias=operation.name in into)
+        pairs.append((operation, new))
+        return new
+
+    def call(operation, *args, **kwargs):
+        return args[0] if operation.name in absorbed else operation(*args, **kwargs)
+
+    folded = keras.models.clone_model(graph, clone_function=renew, call_function=call)
+    for old, new in pairs:
+        if old.name in replaced:
+            scale, offset = _affine(old)
+            new.layer.set_weights([scale.reshape(1, 1, -1, 1), offset])
+        elif old.name in into:
+            linear = _inner(old)
+            for name, value in fold_output(linear, weights_of(linear), *_affine(into[old.name])).items():
+                getattr(_inner(new), name).assign(value)
+        else:
+            new.set_weights(old.get_weights())
+    return folded
+
+
+def _plan(graph):
+    """Return `{name of a linear layer: its batch norm}` and the names of batch norms that become convolutions."""
+    makers, takers = producers(graph), consumers(graph)
+    kept = {id(tensor) for tensor in graph.outputs}
+    into, replaced = {}, set()
+    for name, call in calls_of(graph, ThresholdDependentBatchNormalization).items():
+        source = id(call.inputs[0])
+        maker = makers.get(source)
+        alone = len(takers[source]) == 1 and source not in kept
+        if maker is not None and alone and _is_linear(_inner(maker.operation)):
+            into[maker.operation.name] = call.operation
+        elif len(call.inputs[0].shape) == 5:
+            replaced.add(name)
+    return into, replaced
+
+
+def _inner(operation):
+    return operation.layer if isinstance(operation, TimeFolded) else operation
+
+
+def _is_linear(layer):
+    return type(layer) in LINEAR and layer.activation is keras.activations.linear
+
+
+def _renewed(layer, bias):
+    config = layer.get_config()
+    if bias:
+        (config["layer"]["config"] if isinstance(layer, TimeFolded) else config)["use_bias"] = True
+    return type(layer).from_config(config)
+
+
+def _affine(norm):
+    """Return scale and offset `(channels,)` of a batch norm in inference, float64."""
+    weights = (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+    gamma, beta, mean, variance = (np.array(weight, np.float64) for weight in weights)
+    scale = gamma * norm.alpha * norm.threshold / np.sqrt(variance + norm.epsilon)
+    return scale, beta - mean * scale

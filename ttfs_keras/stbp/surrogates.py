@@ -1,0 +1,210 @@
+"""Surrogate gradients: what takes the place of the derivative of the step `o = 1(u > V_th)`.
+
+Each is a density phi of area 1 around the threshold, so that its antiderivative rises from 0 to 1 and is a smooth twin
+of the step. Widths are comparable: every one of them holds the step's whole height, the narrower the higher.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+BY_NAME: dict[str, type["Surrogate"]] = {}
+
+
+class Surrogate:
+    """Base: the step and its surrogate derivative; subclasses define `derivative` and may define `antiderivative`.
+
+    Shapes: overdrives v = u - V_th `(...)` to values of the same shape.
+
+    Args:
+        width: in units of the potential, > 0.
+
+    Raises:
+        ValueError: width is not positive.
+    """
+
+    center = 0.0  # where phi is highest
+
+    def __init__(self, width=1.0):
+        if not 0 < width < math.inf:
+            raise ValueError(f"{type(self).__name__}: expected width > 0. Received: width={width}")
+        self.width = float(width)
+
+    def fire(self, overdrive):
+        """Return the spikes, 1 where v > 0, else 0."""
+        return tf.cast(overdrive > 0, overdrive.dtype)
+
+    def derivative(self, overdrive):
+        """Return phi(v), which takes the place of do/du."""
+        raise NotImplementedError  # abstract
+
+    def antiderivative(self, overdrive):
+        """Return the integral of phi from -inf to v, the smooth twin of `fire`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its antiderivative")
+
+    def inside(self, overdrive):
+        """Return whether phi is more than half as high as at its peak, boolean; |v| < width/2 for a rectangle."""
+        peak = self.derivative(tf.constant(self.center, overdrive.dtype))
+        return self.derivative(overdrive) > peak / 2
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"width": self.width}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build a surrogate from `get_config`."""
+        return cls(**config)
+
+
+def _known_as(name):
+    def register(cls):
+        BY_NAME[name] = keras.saving.register_keras_serializable(package="ttfs_keras")(cls)
+        return cls
+
+    return register
+
+
+@_known_as("rectangle")
+class Rectangle(Surrogate):
+    """phi(v) = 1/w where |v| < w/2, else 0. Source: Wu et al. (2018), Frontiers in Neuroscience 12:331."""
+
+    def derivative(self, overdrive):
+        """Return phi(v)."""
+        return tf.cast(abs(overdrive) < self.width / 2, overdrive.dtype) / self.width
+
+    def antiderivative(self, overdrive):
+        """Return clip(v/w + 1/2, 0, 1)."""
+        return tf.clip_by_value(overdrive / self.width + 0.5, 0, 1)
+
+
+@_known_as("triangle")
+class Triangle(Surrogate):
+    """phi(v) = max(1 - |v|/w, 0)/w."""
+
+    def derivative(self, overdrive):
+        """Return phi(v)."""
+        return tf.nn.relu(1 - abs(overdrive) / self.width) / self.width
+
+    def antiderivative(self, overdrive):
+        """Return 1/2 + s - s|s|/2 for s = clip(v/w, -1, 1)."""
+        s = tf.clip_by_value(overdrive / self.width, -1, 1)
+        return 0.5 + s - s * abs(s) / 2
+
+
+@_known_as("sigmoid")
+class Sigmoid(Surrogate):
+    """phi(v) = s (1 - s)/w for s = 1/(1 + exp(-v/w))."""
+
+    def derivative(self, overdrive):
+        """Return phi(v)."""
+        s = tf.sigmoid(overdrive / self.width)
+        return s * (1 - s) / self.width
+
+    def antiderivative(self, overdrive):
+        """Return 1/(1 + exp(-v/w))."""
+        return tf.sigmoid(overdrive / self.width)
+
+
+@_known_as("arctan")
+class Arctan(Surrogate):
+    """phi(v) = 1/(w (1 + (pi v/w)^2))."""
+
+    def derivative(self, overdrive):
+        """Return phi(v)."""
+        return 1 / (self.width * (1 + (math.pi * overdrive / self.width) ** 2))
+
+    def antiderivative(self, overdrive):
+        """Return 1/2 + arctan(pi v/w)/pi."""
+        return 0.5 + tf.atan(math.pi * overdrive / self.width) / math.pi
+
+
+@_known_as("fast_sigmoid")
+class FastSigmoid(Surrogate):
+    """phi(v) = 1/(2 w (1 + |v|/w)^2), the SuperSpike of Zenke and Ganguli (2018), scaled to area 1."""
+
+    def derivative(self, overdrive):
+        """Return phi(v)."""
+        return 0.5 / (self.width * (1 + abs(overdrive) / self.width) ** 2)
+
+    def antiderivative(self, overdrive):
+        """Return 1/2 + v/(2 (w + |v|))."""
+        return 0.5 + 0.5 * overdrive / (self.width + abs(overdrive))
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class Shifted(Surrogate):
+    """phi(v - shift) of another surrogate, whose peak then lies off the threshold.
+
+    `Shifted(Rectangle(1.0), -threshold)` is the window |u| < 1/2 of code that forgot to subtract the threshold.
+
+    Args:
+        surrogate: a `Surrogate`.
+        shift: distance of the peak from the threshold, in units of the potential.
+    """
+
+    def __init__(self, surrogate, shift):
+        self.surrogate = get(surrogate)
+        super().__init__(self.surrogate.width)
+        self.shift = float(shift)
+        self.center = self.surrogate.center + self.shift
+
+    def derivative(self, overdrive):
+        """Return phi(v - shift)."""
+        return self.surrogate.derivative(overdrive - self.shift)
+
+    def antiderivative(self, overdrive):
+        """Return the antiderivative at v - shift."""
+        return self.surrogate.antiderivative(overdrive - self.shift)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"surrogate": keras.saving.serialize_keras_object(self.surrogate), "shift": self.shift}
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class Custom(Surrogate):
+    """A density of the user's own, phi(v) = function(v, width), highest at v = 0.
+
+    Args:
+        function: of a tensor and the width, written with TensorFlow. To be loaded again it must be registered with
+            `keras.saving.register_keras_serializable`.
+        width: in units of the potential, > 0.
+    """
+
+    def __init__(self, function, width=1.0):
+        super().__init__(width)
+        saved = isinstance(function, dict)
+        self.function = keras.saving.deserialize_keras_object(function) if saved else function
+
+    def derivative(self, overdrive):
+        """Return phi(v)."""
+        return self.function(overdrive, self.width)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "function": keras.saving.serialize_keras_object(self.function)}
+
+
+def get(identifier, width=1.0):
+    """Return a surrogate.
+
+    Args:
+        identifier: a name, a `Surrogate` or a serialized one, or a function of (v, width).
+        width: of a name or a function; a `Surrogate` has its own.
+
+    Raises:
+        ValueError: identifier is nothing of these; the message lists the names.
+    """
+    if isinstance(identifier, str) and identifier in BY_NAME:
+        return BY_NAME[identifier](width)
+    surrogate = keras.saving.deserialize_keras_object(identifier) if isinstance(identifier, dict) else identifier
+    if isinstance(surrogate, Surrogate):
+        return surrogate
+    if callable(surrogate):
+        return Custom(surrogate, width)
+    raise ValueError(
+        f"surrogate: expected one of {', '.join(map(repr, BY_NAME))}, a Surrogate, or a function of (overdrive, "
+        f"width). Received: {identifier!r}"
+    )

@@ -1,0 +1,54 @@
+"""Learning rates over the steps of training."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that is multiplied by a factor every so many steps and never falls below a minimum.
+
+    Args:
+        initial: the first rate.
+        factor: of each decay.
+        every: training steps between two decays.
+        minimum: the least rate; an initial rate below it stays.
+    """
+
+    def __init__(self, initial, factor, every, minimum=0.0):
+        super().__init__()
+        self.initial, self.factor, self.every, self.minimum = initial, factor, every, minimum
+
+    def __call__(self, step):
+        """Return the rate of a step."""
+        decays = tf.cast(step, tf.int64) // self.every
+        rate = self.initial * tf.pow(tf.constant(self.factor, tf.float32), tf.cast(decays, tf.float32))
+        return tf.maximum(rate, min(self.minimum, self.initial))
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"initial": self.initial, "factor": self.factor, "every": self.every, "minimum": self.minimum}
+
+
+@keras.saving.register_keras_serializable(package="ttfs_keras")
+class StepsDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that is multiplied by a factor after each of the given steps.
+
+    Args:
+        initial: the first rate.
+        factor: of each decay.
+        after: training steps done before each decay.
+    """
+
+    def __init__(self, initial, factor, after):
+        super().__init__()
+        self.initial, self.factor, self.after = initial, factor, list(after)
+
+    def __call__(self, step):
+        """Return the rate of a step."""
+        decays = tf.reduce_sum(tf.cast(tf.cast(step, tf.int64) >= tf.constant(self.after, tf.int64), tf.float32))
+        return self.initial * tf.pow(tf.constant(self.factor, tf.float32), decays)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {"initial": self.initial, "factor": self.factor, "after": self.after}
