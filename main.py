@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import app, flags
 
-from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, WeightsError
+from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.run import run
 
@@ -41,7 +41,7 @@ def main(arguments):
     logger.propagate = False  # absl's own handler would print everything again
     try:
         run(Configuration(**values), replay)
-    except (ConfigurationError, ConversionError, DataError, WeightsError) as error:
+    except (ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 

@@ -69,7 +69,7 @@ def step(threads, batch, hidden):
 
 
 def events(threads, name):
-    """Return milliseconds of the forward pass of each multi-spike layer and its neuron events (input x unit) a second."""
+    """Return, by layer, milliseconds of its forward pass and its neuron events, input spike x unit, a second."""
     x, _ = images(50 if name == "spike_count" else 20)
     model, rows = network(name), []
     for layer in model.layers:

@@ -13,8 +13,9 @@ from ttfs_keras.conversion.legacy import load_legacy_h5
 from ttfs_keras.conversion.registry import register_converter
 from ttfs_keras.conversion.summary import summary
 from ttfs_keras.conversion.verify import verify
-from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, WeightsError
+from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError
 from ttfs_keras.metrics.card import metric_card
+from ttfs_keras.metrics.operations import synaptic_operations
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
@@ -39,6 +40,7 @@ __all__ = [
     "FixedWindow",
     "GrowToMaximum",
     "NaiveAlpha1",
+    "OpLibraryError",
     "SmartAlpha1",
     "SpikeTimeJitter",
     "TTFSConv2D",
@@ -58,5 +60,6 @@ __all__ = [
     "simulate",
     "spike_times",
     "summary",
+    "synaptic_operations",
     "verify",
 ]

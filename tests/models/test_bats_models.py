@@ -99,8 +99,9 @@ def test_pixels_are_spikes_within_a_tenth_of_a_second():
     np.testing.assert_allclose(times, [np.inf, 0.1 * (1 - 51 / 255), 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float32") for name in EXPERIMENTS), ("single_spike", "float64"), ("conv", "float64")]
+)
 def test_every_experiment_trains_a_step_and_is_saved(name, dtype, tmp_path):
     found = experiment(f"my_{name.upper()}_2", "DIGITS")
     assert found is EXPERIMENTS[name]

@@ -89,7 +89,7 @@ class MultiSpikeLayer(SpikeTrainLayer):
             name: self.add_weight(
                 name=name,
                 shape=(),
-                initializer=lambda shape, dtype, value=getattr(self, name): keras.ops.full(shape, value, dtype),
+                initializer=keras.initializers.Constant(getattr(self, name)),
                 constraint=AtLeast(getattr(self, name) / 100),
             )
             for name in self.learned
@@ -118,7 +118,7 @@ class MultiSpikeLayer(SpikeTrainLayer):
         return spikes
 
     def add_loss(self, loss):
-        """Add a scalar to the model's loss, all of whose parts Keras wants in its `floatx`, whatever the layer's dtype."""
+        """Add a scalar to the model's loss; Keras wants all parts of it in its `floatx`, whatever the dtype here."""
         super().add_loss(tf.cast(loss, keras.config.floatx()))
 
     def get_config(self):

@@ -48,8 +48,8 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=No
     Returns:
         `MetricCard` with accuracy (0..1), agreement (share of equal argmax) and max_abs_error (of the outputs) against
         the source or None, spikes_per_neuron (of all but the encoder), latency (time until the outputs are read, in
-        latency_unit), inputs_outside_range (clipped by the encoder), layers (each: neurons, spikes_per_neuron, silent_share:
-        neurons that no sample makes fire), samples, seconds, versions, seed.
+        latency_unit), inputs_outside_range (clipped by the encoder), layers (each: neurons, spikes_per_neuron,
+        silent_share: neurons that no sample makes fire), samples, seconds, versions, seed.
 
     Raises:
         ValueError: x and y differ in length or are empty.

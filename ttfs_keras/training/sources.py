@@ -88,6 +88,22 @@ def load_keras(path, data, dtype):
     return model
 
 
+def load_weights_h5(path, model, model_name):
+    """Assign the weights in a .weights.h5 file of Keras 3.
+
+    Args:
+        path: the file.
+        model: the model to load into; after an error its weights may be a mixture.
+        model_name: for the error.
+
+    Raises:
+        WeightsError: the file is not readable, does not fit or is not finite.
+    """
+    with _loading(f"{path}: expected weights of {model_name}"):
+        model.load_weights(path)
+    _require_finite(path, model)
+
+
 def _load(configuration, path, data):
     c = configuration
     if path.suffix == ".keras":
@@ -97,14 +113,13 @@ def _load(configuration, path, data):
         return model
     model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
     if path.name.endswith(".weights.h5"):
-        with _loading(f"{path}: expected weights of {c.model_name}"):
-            model.load_weights(path)
+        load_weights_h5(path, model, c.model_name)
     else:
         report = load_legacy_h5(model, path)
         logger.info("%s: %s", path, report)
         if report.missing:
             raise WeightsError(f"{path}: expected weights for every layer. Received: none for {report.missing}")
-    _require_finite(path, model)
+        _require_finite(path, model)
     return model
 
 

@@ -17,7 +17,7 @@ from ttfs_keras.metrics.activity import spike_trains
 from ttfs_keras.models import bats
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.schedules import StepDecay
-from ttfs_keras.training.sources import load_keras
+from ttfs_keras.training.sources import load_keras, load_weights_h5
 
 DECAY_EPOCHS = 10  # between two decays of the learning rate
 PLOTTED = 500  # images in the count maps
@@ -41,8 +41,20 @@ class BATSRecipe(Recipe):
                 )
             return
         self.model = bats.bats_model(self.experiment, data.image_shape, data.classes, data.input_range, c.dtype)
-        if path is not None:
+        if path is not None and path.is_dir():
             load_weights(self.model, path)
+        elif path is not None:
+            load_weights_h5(path, self.model, c.model_name)
+
+    @staticmethod
+    def problems(configuration):
+        """Return flags of TTFS hardware, and a file of another kind."""
+        path, problems = configuration.load_path, Recipe.problems(configuration)
+        if path is not None and path.is_file() and not path.name.endswith((".keras", ".weights.h5")):
+            problems.append(
+                f"load: expected a .keras or .weights.h5 file, or a folder. Received: {configuration.load!r}"
+            )
+        return problems
 
     @staticmethod
     def settings(configuration):

@@ -1,0 +1,95 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import ttfs_keras as tk
+from ttfs_keras import bats
+from ttfs_keras.metrics.activity import decision_time, emitters, spike_trains
+
+SAMPLES, CLASSES = 30, 3
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A small convolutional network, its images and labels."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 1))
+    x = bats.LatencyEncoder(name="encoder")(inputs)
+    x = bats.BATSConv2D(2, 3, threshold=0.05, max_spikes=2, name="conv")(x)
+    x = bats.FlattenSpikes(name="flat")(bats.SpikePooling2D(2, name="pool")(x))
+    model = keras.Model(
+        inputs, bats.BATSDense(CLASSES, threshold=0.05, max_spikes=4, simulation_time=0.3, name="output")(x)
+    )
+    random = np.random.default_rng(0)
+    return model, random.uniform(-0.5, 1, (SAMPLES, 6, 6, 1)).astype("float32"), random.integers(0, CLASSES, SAMPLES)
+
+
+def trains_of(network):
+    """Return the trains of each layer, one layer after the other."""
+    model, x, _ = network
+    trains = {}
+    for layer in model.layers[1:]:
+        x = layer(x)
+        trains[layer.name] = np.asarray(x)
+    return trains
+
+
+def test_counts_match_numpy(network):
+    model, x, y = network
+    card = tk.metric_card(model, x, y, seed=3, batch_size=16)
+    trains = trains_of(network)
+    counts = {name: np.isfinite(trains[name]).sum(-1) for name in ("encoder", "conv", "output")}
+    assert list(card["layers"]) == ["encoder", "conv", "output"]
+    for name, row in card["layers"].items():
+        assert row["neurons"] == counts[name][0].size
+        assert row["spikes_per_neuron"] == pytest.approx(counts[name].mean())
+        assert row["silent_share"] == pytest.approx((counts[name].sum(0) == 0).mean())
+    spikes = counts["conv"].sum() + counts["output"].sum()
+    assert spikes > 0
+    assert card["spikes_per_neuron"] == pytest.approx(spikes / SAMPLES / (4 * 4 * 2 + CLASSES))
+    answers = counts["output"].argmax(-1)
+    right = (answers == y) & counts["output"].any(axis=-1)
+    assert 0 < right.mean() < 1 and card["accuracy"] == pytest.approx(right.mean())
+    assert card["latency"] == 0.3 and card["latency_unit"] == "s"
+    assert card["inputs_outside_range"] == np.sum(x < 0)
+    assert card["agreement"] is None and card["max_abs_error"] is None
+    assert card["seed"] == 3 and card["samples"] == SAMPLES
+
+
+def test_other_read_outs(network):
+    model, x, y = network
+    output = trains_of(network)["output"]
+    first = output[..., 0]
+    metric = bats.metrics.FirstSpikeAccuracy()
+    metric.update_state(1 - y[:5], output[:5])  # what was there before does not count
+    card = tk.metric_card(model, x, y, accuracy=metric)
+    right = (first.argmin(-1) == y) & np.isfinite(first).any(axis=-1)
+    assert card["accuracy"] == pytest.approx(right.mean())
+
+
+def test_the_card_is_json_and_a_table(network):
+    card = tk.metric_card(*network)
+    assert json.loads(json.dumps(card)) == card
+    text = str(card)
+    assert "latency_unit" in text and "output" in text and "conv" in text
+
+
+def test_a_ttfs_networks_latency_is_in_units_of_tau(network):
+    x = np.abs(network[1])
+    relu = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(4, "relu")])
+    relu.add(keras.layers.Dense(CLASSES))
+    card = tk.metric_card(tk.convert(relu, x), x, network[2], source=relu)
+    assert card["latency_unit"] == "tau" and card["latency"] > 1
+    assert tk.metric_card(relu, x, network[2])["latency_unit"] is None
+
+
+def test_trains_are_those_of_the_layers(network):
+    model, x, _ = network
+    found, expected = spike_trains(model, x), trains_of(network)
+    assert list(found) == ["encoder", "conv", "output"]
+    for name, times in found.items():
+        np.testing.assert_array_equal(times, expected[name])
+    assert [e.encodes for e in emitters(model)] == [True, False, False]
+    assert decision_time(model) == (0.3, "s")
