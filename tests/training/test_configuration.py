@@ -26,7 +26,7 @@ def test_all_problems_are_listed_at_once():
 
 
 def test_an_unknown_model_type_is_refused():
-    with pytest.raises(ConfigurationError, match="model_type: expected one of .*BATS.*Received: 'ANN'"):
+    with pytest.raises(ConfigurationError, match=r"model_type: expected one of .*BATS.*Received: 'ANN'"):
         Configuration(model_type="ANN").validate()
 
 

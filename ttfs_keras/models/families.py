@@ -18,7 +18,8 @@ def parse(model_name):
     family = next((known for known in ("FC2", "VGG", "CUSTOM", *NETWORKS) if known in model_name.upper()), None)
     if family is None:
         raise ConfigurationError(
-            f"model_name: expected a name with FC2, VGG, VGG_BN, ResNet9, ResNet19 or custom in it. Received: {model_name!r}"
+            "model_name: expected a name with FC2, VGG, VGG_BN, ResNet9, ResNet19 or custom in it. "
+            f"Received: {model_name!r}"
         )
     return family, "BN" in model_name.upper()
 

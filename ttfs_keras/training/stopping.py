@@ -6,8 +6,8 @@ import keras
 class StopEarly(keras.callbacks.Callback):
     """Stop training when the best epoch lies `patience` epochs back.
 
-    `keras.callbacks.EarlyStopping` counts in memory; this one reads the rows of all epochs, those before an interruption
-    too. Put it behind the record.
+    `keras.callbacks.EarlyStopping` counts in memory; this one reads the rows of all epochs, also of those before an
+    interruption. Put it behind the record.
 
     Args:
         record: the `EpochRecord`.
