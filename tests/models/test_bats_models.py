@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -36,6 +38,7 @@ TABLE = {
     ("train_count_eval_ttfs", "MNIST"): (MNIST_COUNT, "ttfs"),
     ("train_ttfs_eval_ttfs", "MNIST"): (TTFS_MULTI, "ttfs"),
     ("train_ttfs_eval_count", "MNIST"): (TTFS_MULTI, "count"),
+    ("train_ttfs_eval_count", "DIGITS"): ({**TTFS_MULTI, "T": 0.2, "initial": (0, 0.3)}, "count"),
     ("train_decay_eval_decay", "MNIST"): ({**MNIST_COUNT, "loss": "decay"}, "decay"),
 }
 ACCURACIES = {"count": metrics.CountAccuracy, "ttfs": metrics.FirstSpikeAccuracy, "decay": metrics.DecayAccuracy}
@@ -103,7 +106,7 @@ def test_pixels_are_spikes_within_a_tenth_of_a_second():
     ("name", "dtype"), [*((name, "float32") for name in EXPERIMENTS), ("single_spike", "float64"), ("conv", "float64")]
 )
 def test_every_experiment_trains_a_step_and_is_saved(name, dtype, tmp_path):
-    found = experiment(f"my_{name.upper()}_2", "DIGITS")
+    found = experiment(f"my_{name.upper()}_2", "MNIST")
     assert found is EXPERIMENTS[name]
     keras.utils.set_random_seed(0)
     model = bats_model(found, (14, 14, 1) if name != "conv" else (18, 18, 1), 3, dtype=dtype)
@@ -118,12 +121,13 @@ def test_every_experiment_trains_a_step_and_is_saved(name, dtype, tmp_path):
     assert model.output.dtype == dtype
 
 
-def test_only_the_output_recovers_and_only_where_asked_for():
-    for name, found in EXPERIMENTS.items():
-        layers = [layer for layer in bats_model(found, (28, 28, 1), 10).layers if hasattr(layer, "recovery")]
+@pytest.mark.parametrize("strength", [0.0, 2.0])
+def test_only_the_output_recovers_and_only_where_asked_for(strength):
+    for found in EXPERIMENTS.values():
+        assert found.recovery == 1.0
+        model = bats_model(dataclasses.replace(found, recovery=strength), (28, 28, 1), 10)
+        layers = [layer for layer in model.layers if hasattr(layer, "recovery")]
         assert all(layer.recovery is None for layer in layers[:-1])
-        strength = 1.0 if name == "single_spike" or name.startswith("train_ttfs") else 0.0
-        assert found.recovery == strength
         assert getattr(layers[-1].recovery, "strength", 0.0) == strength
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from ttfs_keras import ConfigurationError, WeightsError
+from ttfs_keras import ConfigurationError, WeightsError, plots
 from ttfs_keras.bats import metrics
 from ttfs_keras.data import load
 from ttfs_keras.training import record
@@ -41,6 +41,12 @@ def rows_of(folder):
 
 def kernels(folder, name="BATS.keras"):
     return [np.asarray(w) for w in keras.saving.load_model(folder / name).trainable_variables]
+
+
+@pytest.fixture(autouse=True)
+def no_pictures_of_monitors(monkeypatch):
+    """They are most of a short run's work; the run of `finished`, which comes first, draws them."""
+    monkeypatch.setattr(plots, "monitor", lambda epochs, values, name, path: path)
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ class MultiSpikeLayer(SpikeTrainLayer):
             name: self.add_weight(
                 name=name,
                 shape=(),
-                initializer=keras.initializers.Constant(getattr(self, name)),
+                initializer=_constant(getattr(self, name)),
                 constraint=AtLeast(getattr(self, name) / 100),
             )
             for name in self.learned
@@ -146,6 +146,11 @@ class MultiSpikeLayer(SpikeTrainLayer):
             "recovery": keras.saving.serialize_keras_object(self.recovery),
             "min_slope": self.min_slope,
         }
+
+
+def _constant(value):
+    """Return an initializer; Keras's own rounds a float64 value to float32."""
+    return lambda shape, dtype: keras.ops.full(shape, value, dtype)
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")

@@ -47,7 +47,7 @@ def emitters(model):
 
 
 def spike_trains(model, x):
-    """Return {layer name: spike times (batch, neurons..., K), seconds} of multi-spike layers and encoder, for inputs x."""
+    """Return {layer name: spike times (batch, neurons..., K), seconds} of the encoder and multi-spike layers."""
     found = [e for e in emitters(model) if e.spikes is _count_train]
     outputs = compiled(keras.Model(model.inputs, [e.output for e in found]))(x)
     return {e.layer.name: np.asarray(output) for e, output in zip(found, outputs, strict=True)}
