@@ -22,11 +22,12 @@ def define_flags():
     }
     for item in dataclasses.fields(Configuration):
         default: Any = item.default
+        text = ", ".join(item.metadata.get("only", ())) + ": " * ("only" in item.metadata) + item.metadata["help"]
         if values := item.metadata.get("values"):
-            flags.DEFINE_enum(item.name, default, values, item.metadata["help"])
+            flags.DEFINE_enum(item.name, default, values, text)
         else:
             kind = next(name for name in define if name in str(item.type))  # `int | None` is an integer flag too
-            define[kind](item.name, default, item.metadata["help"])
+            define[kind](item.name, default, text)
 
 
 def main(arguments):

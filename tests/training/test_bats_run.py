@@ -217,14 +217,14 @@ def test_each_row_has_the_rate_that_its_epoch_was_trained_with(tmp_path):
 
 @pytest.mark.parametrize("flag", ["noise", "time_bits", "weight_bits", "latency_quantiles"])
 def test_flags_of_ttfs_hardware_are_refused(flag):
-    with pytest.raises(ConfigurationError, match=f"{flag}: expected 0 with model_type BATS, which has no windows"):
+    with pytest.raises(ConfigurationError, match=f"{flag}: expected none with model_type BATS, it acts with SNN only"):
         Configuration(model_type="BATS", model_name="spike_count", **{flag: 1}).validate()
 
 
 @pytest.mark.parametrize("flag", ["recovery", "scaling"])
 @pytest.mark.parametrize("model_type", ["SNN", "ReLU"])
 def test_flags_of_multi_spike_networks_are_refused_elsewhere(flag, model_type):
-    with pytest.raises(ConfigurationError, match=f"{flag}: expected nothing with model_type {model_type}"):
+    with pytest.raises(ConfigurationError, match=f"{flag}: expected none with model_type {model_type}"):
         Configuration(model_type=model_type, **{flag: 0.5}).validate()
 
 

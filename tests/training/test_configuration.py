@@ -45,7 +45,7 @@ def test_what_is_not_given_is_the_networks(model_type, model_name, settings):
 
 
 def test_a_relu_run_takes_no_hardware_flags():
-    with pytest.raises(ConfigurationError, match="noise: expected 0 with model_type ReLU, which has no windows"):
+    with pytest.raises(ConfigurationError, match="noise: expected none with model_type ReLU, it acts with SNN only"):
         Configuration(model_type="ReLU", noise=0.1).validate()
 
 

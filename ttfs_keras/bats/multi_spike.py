@@ -96,15 +96,6 @@ class MultiSpikeLayer(SpikeTrainLayer):
         }
         self.monitor = SpikeMonitor(self.name, neurons)
 
-    def _learned(self, name, value):
-        # `keras.initializers.Constant` would round it to float32.
-        return self.add_weight(
-            name=name,
-            shape=(),
-            initializer=lambda shape, dtype: keras.ops.full(shape, value, dtype),
-            constraint=AtLeast(value / 100),
-        )
-
     def constant(self, name):
         """Return a constant of the neuron as a scalar tensor: the learned weight or the argument."""
         if name in self.learned:

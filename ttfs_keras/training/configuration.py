@@ -39,38 +39,46 @@ class Configuration:
         "BATS: or a best_model folder",
     )
     save: bool = _flag(False, "save the trained model as <model_type>.keras in the run folder")
-    noise: float = _flag(0.0, "standard deviation of the jitter of spike times, in window time")
-    time_bits: int = _flag(0, "2**bits time steps a window; 0: continuous time")
-    weight_bits: int = _flag(0, "2**bits levels of weights and threshold offsets; 0: continuous")
-    w_min: float = _flag(-1.0, "lowest level of quantized weights")
-    w_max: float = _flag(1.0, "highest level of quantized weights")
-    weight_per_channel: bool = _flag(False, "range of quantized weights per neuron instead of [w_min, w_max]")
-    latency_quantiles: float = _flag(
-        0.0, "windows from this quantile of activations, without margin; 0: from the maximum"
+    noise: float = _flag(0.0, "standard deviation of the jitter of spike times, in window time", only=("SNN",))
+    time_bits: int = _flag(0, "2**bits time steps a window; 0: continuous time", only=("SNN",))
+    weight_bits: int = _flag(0, "2**bits levels of weights and threshold offsets; 0: continuous", only=("SNN",))
+    w_min: float = _flag(-1.0, "lowest level of quantized weights", only=("SNN",))
+    w_max: float = _flag(1.0, "highest level of quantized weights", only=("SNN",))
+    weight_per_channel: bool = _flag(
+        False, "range of quantized weights per neuron instead of [w_min, w_max]", only=("SNN",)
     )
-    margin: float = _flag(0.5, "room of a window above the largest activation, as a share of it")
+    latency_quantiles: float = _flag(
+        0.0, "windows from this quantile of activations, without margin; 0: from the maximum", only=("SNN",)
+    )
+    margin: float = _flag(0.5, "room of a window above the largest activation, as a share of it", only=("SNN",))
     units: int = _flag(340, "neurons of a hidden layer of FC2")
     depth: int = _flag(2, "layers with weights of FC2")
     recovery: float | None = _flag(
-        None, "BATS: weight of the loss that brings silent output neurons back; default: the network's"
+        None, "weight of the loss that brings silent output neurons back; default: the network's", only=("BATS",)
     )
-    scaling: float = _flag(0.0, "BATS: share that the weights of silent neurons gain after each epoch")
-    time_steps: int | None = _flag(None, "STBP: time steps T; default of these and the next: the preset's")
-    threshold: float | None = _flag(None, "STBP: of the membrane potential")
-    decay: float | None = _flag(None, "STBP: share of the potential left after a step")
-    surrogate: str | None = _flag(None, "STBP: derivative of a spike", values=tuple(BY_NAME))
-    width: float | None = _flag(None, "STBP: of the surrogate")
-    alpha: float | None = _flag(None, "STBP: scale of batch norms whose outputs join")
-    encoder: str | None = _flag(None, "STBP: of images into spikes", values=("direct", "bernoulli", "latency"))
+    scaling: float = _flag(0.0, "share that the weights of silent neurons gain after each epoch", only=("BATS",))
+    time_steps: int | None = _flag(None, "time steps T; default of these and the next: the preset's", only=("STBP",))
+    threshold: float | None = _flag(None, "of the membrane potential", only=("STBP",))
+    decay: float | None = _flag(None, "share of the potential left after a step", only=("STBP",))
+    surrogate: str | None = _flag(None, "derivative of a spike", only=("STBP",), values=tuple(BY_NAME))
+    width: float | None = _flag(None, "of the surrogate", only=("STBP",))
+    alpha: float | None = _flag(None, "scale of batch norms whose outputs join", only=("STBP",))
+    encoder: str | None = _flag(
+        None, "of images into spikes", only=("STBP",), values=("direct", "bernoulli", "latency")
+    )
     decoder: str | None = _flag(
-        None, "STBP: what is read: mean of the logits, rate of spikes, membrane", values=DECODERS
+        None, "what is read: mean of the logits, rate of spikes, membrane", only=("STBP",), values=DECODERS
     )
-    preset: str = _flag("default", "STBP: settings of neurons and network", values=("default", "seed"))
-    lr_schedule: str = _flag("step", "STBP: rate times 0.1 after lr_drops, or a cosine", values=("step", "cosine"))
-    lr_drops: str = _flag("10", "STBP: epochs, separated by commas, after which the rate falls")
-    validation: float = _flag(0.1, "STBP: share of the training images held out to choose the best weights by")
-    shift: int = _flag(0, "STBP: move training images by up to so many pixels")
-    flip: bool = _flag(False, "STBP: mirror half of the training images; not for digits")
+    preset: str = _flag("default", "settings of neurons and network", only=("STBP",), values=("default", "seed"))
+    lr_schedule: str = _flag(
+        "step", "rate times 0.1 after lr_drops, or a cosine", only=("STBP",), values=("step", "cosine")
+    )
+    lr_drops: str = _flag("10", "epochs, separated by commas, after which the rate falls", only=("STBP",))
+    validation: float = _flag(
+        0.1, "share of the training images held out to choose the best weights by", only=("STBP",)
+    )
+    shift: int = _flag(0, "move training images by up to so many pixels", only=("STBP",))
+    flip: bool = _flag(False, "mirror half of the training images; not for digits", only=("STBP",))
     patience: int | None = _flag(
         None, "stop after so many epochs without a better one and restore that; 0: never; default: the network's"
     )
@@ -117,6 +125,9 @@ class Configuration:
             values = item.metadata.get("values")
             allowed = values if values is None or item.default is not None else (None, *values)
             expect(allowed is None or getattr(self, item.name) in allowed, item.name, f"one of {values}")
+            only = item.metadata.get("only", (self.model_type,))
+            idle = self.model_type in only or not getattr(self, item.name) or getattr(self, item.name) == item.default
+            expect(idle, item.name, f"none with model_type {self.model_type}, it acts with {', '.join(only)} only")
         recipe = RECIPES.get(self.model_type)
         if recipe is not None:
             try:

@@ -48,13 +48,11 @@ class BATSRecipe(Recipe):
 
     @staticmethod
     def problems(configuration):
-        """Return flags of TTFS hardware, and a file of another kind."""
-        path, problems = configuration.load_path, Recipe.problems(configuration)
+        """Return a file of another kind."""
+        path = configuration.load_path
         if path is not None and path.is_file() and not path.name.endswith((".keras", ".weights.h5")):
-            problems.append(
-                f"load: expected a .keras or .weights.h5 file, or a folder. Received: {configuration.load!r}"
-            )
-        return problems
+            return [f"load: expected a .keras or .weights.h5 file, or a folder. Received: {configuration.load!r}"]
+        return []
 
     @staticmethod
     def settings(configuration):

@@ -43,13 +43,8 @@ class Recipe:
 
     @staticmethod
     def problems(configuration):
-        """Return what cannot work with this kind of network, as a list of texts; here: flags of TTFS hardware."""
-        c = configuration
-        return [
-            f"{name}: expected 0 with model_type {c.model_type}, which has no windows. Received: {getattr(c, name)}"
-            for name in ("noise", "time_bits", "weight_bits", "latency_quantiles")
-            if getattr(c, name)
-        ]
+        """Return what cannot work with this kind of network, as a list of texts."""
+        return []
 
     def optimizer(self):
         """Return the optimizer."""

@@ -33,14 +33,8 @@ class TTFSRecipe(Recipe):
 
     @staticmethod
     def problems(configuration):
-        """Return hardware flags on a ReLU network, and a custom network without its file."""
-        c = configuration
-        problems = Recipe.problems(c) if c.model_type == "ReLU" else []
-        problems += [
-            f"{name}: expected nothing with model_type {c.model_type}. Received: {getattr(c, name)}"
-            for name in ("recovery", "scaling")
-            if getattr(c, name)
-        ]
+        """Return a folder where a file is needed, and a custom network without its file."""
+        c, problems = configuration, []
         if c.load_path is not None and c.load_path.is_dir():
             problems.append(f"load: expected a file. Received: {c.load!r}, a folder")
         if "CUSTOM" in c.model_name.upper() and (c.load_path is None or c.load_path.suffix != ".keras"):
