@@ -34,7 +34,7 @@ using Lanes = typename Tile<T>::Lanes;
 template <class T>
 using Mask = decltype(Lanes<T>() < Lanes<T>());
 
-// The lanes of a tile in which something is the case, looked for 8 bytes at a time: mostly there are none.
+// The lanes of a tile in which something is the case: mostly there are none.
 template <class T>
 class Hits {
  public:
@@ -43,23 +43,27 @@ class Hits {
   bool any() const {
     Mask<T> all = masks_[0];
     for (int v = 1; v < Tile<T>::vectors; ++v) all |= masks_[v];
-    int64_t words[kRegister / 8], found = 0;
-    std::memcpy(words, &all, kRegister);
-    for (int64_t word : words) found |= word;
-    return found != 0;
+    return folded(all) != 0;
   }
 
   template <class Visit>
   void for_each(Visit visit) const {
-    uint64_t words[sizeof(masks_) / 8];
-    std::memcpy(words, masks_, sizeof(masks_));
-    constexpr int lanes = 8 / sizeof(T);
-    for (size_t i = 0; i < sizeof(masks_) / 8; ++i)
-      for (int lane = 0; words[i] != 0 && lane < lanes; ++lane)
-        if (words[i] >> (64 / lanes * lane) & 1) visit(int(i) * lanes + lane);
+    Mask<T> lane = {}, bits = {};  // every lane of the tile has a bit of its own
+    for (int i = 0; i < Tile<T>::lanes; ++i) lane[i] = 1 << i;
+    for (int v = 0; v < Tile<T>::vectors; ++v) bits |= masks_[v] & (lane << (v * Tile<T>::lanes));
+    uint64_t left = folded(bits);
+    if constexpr (sizeof(T) == 4) left = uint32_t(left | left >> 32);
+    for (; left; left &= left - 1) visit(__builtin_ctzll(left));
   }
 
  private:
+  static uint64_t folded(const Mask<T>& mask) {
+    uint64_t words[kRegister / 8], all = 0;
+    std::memcpy(words, &mask, kRegister);
+    for (uint64_t word : words) all |= word;
+    return all;
+  }
+
   Mask<T> masks_[Tile<T>::vectors];
 };
 
@@ -94,7 +98,12 @@ class Tiles {
     for (int64_t row = 0; row < rows_; ++row) {
       T* to = tile(index) + row * width;
       const T* from = kernel + row * units_ + index * width;
-      for (int64_t lane = 0; lane < width; ++lane) to[lane] = lane < used(index) ? from[lane] : T(0);
+      const int64_t size = used(index);
+      if (size == width) {
+        std::copy_n(from, width, to);  // of a constant size: no call
+      } else {
+        std::fill(std::copy_n(from, size, to), to + width, T(0));
+      }
     }
   }
 
@@ -112,29 +121,66 @@ Tiles<T> tiled(const Problem& p, const T* kernel, const Parallel& parallel) {
   return tiles;
 }
 
-// The event lists of all columns.
+// The events of a column in time order.
 template <class T>
-struct Inputs {
-  std::vector<EventList<T>> columns;
-  int64_t bad = 0;      // times that are NaN or negative
-  int64_t average = 1;  // events of a column
+struct EventList {
+  const Event<T>*first, *last;
+  const Event<T>* begin() const { return first; }
+  const Event<T>* end() const { return last; }
+  int64_t size() const { return last - first; }
+  const Event<T>& operator[](int64_t index) const { return first[index]; }
 };
 
+// The event lists of all columns in one piece of memory: where each starts, where the last ends, the lists.
 template <class T>
-Inputs<T> gather(const Problem& p, const Neuron& n, const T* times, T end, const Parallel& parallel) {
-  Inputs<T> inputs;
-  inputs.columns.resize(p.columns());
-  std::atomic<int64_t> bad{0}, total{0};
-  parallel(p.columns(), 2 * p.rows() * p.slots, [&](int64_t first, int64_t last) {
-    for (int64_t column = first; column < last; ++column) {
-      bad += inputs.columns[column].gather(p, times, column, end, n.tau);
-      total += inputs.columns[column].events().size();
-    }
-  });
-  inputs.bad = bad;
-  inputs.average = 1 + total / std::max<int64_t>(p.columns(), 1);
-  return inputs;
-}
+class Inputs {
+ public:
+  // Lists the input spikes before `end`.
+  Inputs(const Problem& p, const Neuron& n, const T* times, T end, const Parallel& parallel,
+         const Allocate& allocate = {})
+      : columns_(p.columns()) {
+    std::vector<std::vector<Arrival<T>>> arrivals(columns_);
+    std::atomic<int64_t> found{0};
+    parallel(columns_, 2 * p.rows() * p.slots, [&](int64_t first, int64_t last) {
+      Gatherer<T> gatherer;
+      for (int64_t i = first; i < last; ++i) found += gatherer.gather(p, times, i, end, &arrivals[i]);
+    });
+    bad = found;
+    if (bad) return;
+    std::vector<int64_t> starts(1 + columns_);
+    for (int64_t i = 0; i < columns_; ++i) starts[i + 1] = starts[i] + int64_t(arrivals[i].size());
+    const int64_t bytes = int64_t(starts.size() * sizeof(int64_t) + starts.back() * sizeof(Event<T>));
+    char* memory = allocate ? static_cast<char*>(allocate(bytes)) : nullptr;
+    if (!memory) own_.reset(memory = new char[bytes]);
+    std::memcpy(memory, starts.data(), starts.size() * sizeof(int64_t));
+    use(memory);
+    Event<T>* events = reinterpret_cast<Event<T>*>(memory + starts.size() * sizeof(int64_t));
+    parallel(columns_, 40 * average(), [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) list_events(arrivals[i], end, T(n.tau), events + starts[i]);
+    });
+  }
+
+  // The lists that another left in its memory.
+  Inputs(const Problem& p, const void* memory) : columns_(p.columns()) { use(memory); }
+
+  EventList<T> operator[](int64_t column) const { return {events_ + starts_[column], events_ + starts_[column + 1]}; }
+
+  // Events of a column, for costs.
+  int64_t average() const { return 1 + starts_[columns_] / std::max<int64_t>(columns_, 1); }
+
+  int64_t bad = 0;  // times that are NaN or negative; if there are any, nothing is listed
+
+ private:
+  void use(const void* memory) {
+    starts_ = static_cast<const int64_t*>(memory);
+    events_ = reinterpret_cast<const Event<T>*>(starts_ + columns_ + 1);
+  }
+
+  int64_t columns_;
+  const int64_t* starts_ = nullptr;
+  const Event<T>* events_ = nullptr;
+  std::unique_ptr<char[]> own_;
+};
 
 // Cuts the columns into pieces of equal length: enough of them to occupy many threads together with the tiles.
 struct Pieces {
@@ -176,7 +222,7 @@ Echoes<T> echoes(const Problem& p, const Neuron& n, const Inputs<T>& inputs, con
   parallel(p.columns(), 20 * p.units + 2 * p.units * p.capacity, [&](int64_t first, int64_t last) {
     std::vector<Echo<T>> found, scratch;
     for (int64_t column = first; column < last; ++column) {
-      const auto& events = inputs.columns[column].events();
+      const EventList<T> events = inputs[column];
       int32_t* starts = result.starts.data() + column * (result.tiles + 1);
       found.clear();
       for (int64_t unit = 0; unit < p.units; ++unit) {
@@ -208,7 +254,7 @@ Echoes<T> echoes(const Problem& p, const Neuron& n, const Inputs<T>& inputs, con
 // Sweeps backwards over the events of a column and calls visit(event, l1, l2) with, for every neuron of the tile,
 // l1 = sum q exp(-2 (t_k - t_j)/tau) and l2 = sum q exp(-(t_k - t_j)/tau) over its spikes t_k strictly after the event.
 template <class T, class Visit>
-void sweep(const std::vector<Event<T>>& events, const Echo<T>* first, const Echo<T>* last, Visit visit) {
+void sweep(const EventList<T>& events, const Echo<T>* first, const Echo<T>* last, Visit visit) {
   if (first == last) return;
   Tile<T> l1, l2;
   for (int32_t i = last[-1].event; i >= 0; --i) {
@@ -233,9 +279,16 @@ void sweep(const std::vector<Event<T>>& events, const Echo<T>* first, const Echo
 }  // namespace
 
 template <class T>
+bool are_events(const Problem& p, const void* events, int64_t bytes) {
+  const int64_t starts = (p.columns() + 1) * int64_t(sizeof(int64_t));
+  if (bytes < starts) return bytes == 0;
+  return bytes == starts + static_cast<const int64_t*>(events)[p.columns()] * int64_t(sizeof(Event<T>));
+}
+
+template <class T>
 int64_t spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
-               T* slopes, int64_t* overflow, const Parallel& parallel) {
-  const Inputs<T> columns = gather(p, n, inputs, T(n.simulation_time), parallel);
+               T* slopes, int64_t* overflow, const Parallel& parallel, const Allocate& allocate) {
+  const Inputs<T> columns(p, n, inputs, T(n.simulation_time), parallel, allocate);
   *overflow = 0;
   if (columns.bad) return columns.bad;
   Tiles<T> weights = tiled(p, kernel, parallel);
@@ -256,7 +309,7 @@ int64_t spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kern
     }
     const Lanes<T>* rows = reinterpret_cast<const Lanes<T>*>(weights.tile(tile));
     Tile<T> a, b;
-    for (const Event<T>& event : columns.columns[column].events()) {
+    for (const Event<T>& event : columns[column]) {
       const Lanes<T>* w = rows + event.row * Tile<T>::vectors;
       for (int v = 0; v < Tile<T>::vectors; ++v) {
         a.v[v] += w[v];
@@ -283,7 +336,7 @@ int64_t spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kern
       truncated += trains[lane].truncated;
     }
   };
-  const int64_t cost = 10 * columns.average * (1 + p.columns() / pieces.count);
+  const int64_t cost = 10 * columns.average() * (1 + p.columns() / pieces.count);
   parallel(tiles * pieces.count, cost, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t tile = task / pieces.count, piece = task % pieces.count;
@@ -307,14 +360,14 @@ void coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times
 
 template <class T>
 void kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q, T* gradient,
-                     const Parallel& parallel) {
-  const Inputs<T> columns = gather(p, n, inputs, std::numeric_limits<T>::infinity(), parallel);
+                     const Parallel& parallel, const void* events) {
+  const Inputs<T> columns = events ? Inputs<T>(p, events) : Inputs<T>(p, n, inputs, kInfinity<T>, parallel);
   const Echoes<T> spikes = echoes(p, n, columns, times, q, parallel);
   const int64_t tiles = spikes.tiles;
   const Pieces pieces(p, tiles);
   // Each piece of the columns has sums of its own, added in order: the same bits whatever the number of threads.
   Tiles<T> sums(p, pieces.count);
-  const int64_t cost = 10 * columns.average * (1 + p.columns() / pieces.count);
+  const int64_t cost = 10 * columns.average() * (1 + p.columns() / pieces.count);
   parallel(tiles * pieces.count, cost, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t tile = task % tiles, piece = task / tiles;
@@ -325,19 +378,20 @@ void kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T
           Lanes<T>* row = rows + event.row * Tile<T>::vectors;
           for (int v = 0; v < Tile<T>::vectors; ++v) row[v] += l1.v[v] - l2.v[v];
         };
-        sweep(columns.columns[column].events(), spikes.begin(column, tile), spikes.end(column, tile), add);
+        sweep(columns[column], spikes.begin(column, tile), spikes.end(column, tile), add);
       }
     }
   });
   parallel(p.rows(), 2 * p.units * pieces.count, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {
-      for (int64_t unit = 0; unit < p.units; ++unit) {
-        T sum = T(0);
+      for (int64_t tile = 0; tile < tiles; ++tile) {
+        T sum[Tiles<T>::width] = {};
         for (int64_t piece = 0; piece < pieces.count; ++piece) {
-          const int64_t tile = piece * tiles + unit / Tiles<T>::width;
-          sum += sums.tile(tile)[row * Tiles<T>::width + unit % Tiles<T>::width];
+          const T* from = sums.tile(piece * tiles + tile) + row * Tiles<T>::width;
+          for (int64_t lane = 0; lane < Tiles<T>::width; ++lane) sum[lane] += from[lane];
         }
-        gradient[row * p.units + unit] = T(n.tau) * sum;
+        T* to = gradient + row * p.units + tile * Tiles<T>::width;
+        for (int64_t lane = 0; lane < sums.used(tile); ++lane) to[lane] = T(n.tau) * sum[lane];
       }
     }
   });
@@ -345,11 +399,11 @@ void kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T
 
 template <class T>
 void times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times, const T* q,
-                    T* gradient, const Parallel& parallel) {
-  const Inputs<T> columns = gather(p, n, inputs, std::numeric_limits<T>::infinity(), parallel);
+                    T* gradient, const Parallel& parallel, const void* events) {
+  const Inputs<T> columns = events ? Inputs<T>(p, events) : Inputs<T>(p, n, inputs, kInfinity<T>, parallel);
   const Echoes<T> spikes = echoes(p, n, columns, times, q, parallel);
   Tiles<T> weights = tiled(p, kernel, parallel);
-  const int64_t cost = 10 * columns.average * weights.count(p) * p.positions();
+  const int64_t cost = 10 * columns.average() * weights.count(p) * p.positions();
   parallel(p.batch, cost, [&](int64_t first, int64_t last) {
     for (int64_t sample = first; sample < last; ++sample) {
       T* slots = gradient + sample * p.sample_slots();
@@ -366,7 +420,7 @@ void times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T*
             }
             for (int lane = 0; lane < Tile<T>::lanes; ++lane) slots[event.slot] += sum[lane];
           };
-          sweep(columns.columns[column].events(), spikes.begin(column, tile), spikes.end(column, tile), add);
+          sweep(columns[column], spikes.begin(column, tile), spikes.end(column, tile), add);
         }
       }
     }
@@ -375,16 +429,16 @@ void times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T*
 
 template <class T>
 int64_t peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
-              int32_t* slots, const Parallel& parallel) {
-  const Inputs<T> columns = gather(p, n, inputs, T(n.simulation_time), parallel);
+              int32_t* slots, const Parallel& parallel, const Allocate& allocate) {
+  const Inputs<T> columns(p, n, inputs, T(n.simulation_time), parallel, allocate);
   if (columns.bad) return columns.bad;
   Tiles<T> weights = tiled(p, kernel, parallel);
   const int64_t tiles = weights.count(p);
-  parallel(tiles * p.columns(), 20 * columns.average, [&](int64_t first, int64_t last) {
+  parallel(tiles * p.columns(), 20 * columns.average(), [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const int64_t tile = task / p.columns(), column = task % p.columns();
       const Lanes<T>* rows = reinterpret_cast<const Lanes<T>*>(weights.tile(tile));
-      const auto& events = columns.columns[column].events();
+      const EventList<T> events = columns[column];
       Tile<T> a, b, best, at, start, slope;
       for (int v = 0; v < Tile<T>::vectors; ++v) {
         best.v[v] = Lanes<T>() - std::numeric_limits<T>::infinity();
@@ -411,7 +465,7 @@ int64_t peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kerne
       }
       for (int lane = 0; lane < weights.used(tile); ++lane) {
         const int64_t neuron = column * p.units + tile * Tiles<T>::width + lane;
-        const Peak<T> found = locate_peak(events.data(), events.size(), lane_array(start)[lane], lane_array(at)[lane],
+        const Peak<T> found = locate_peak(events.first, events.size(), lane_array(start)[lane], lane_array(at)[lane],
                                           lane_array(slope)[lane], n);
         peak[neuron] = T(n.tau) * lane_array(best)[lane];
         times[neuron] = found.time;
@@ -424,14 +478,17 @@ int64_t peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kerne
 }
 
 #define BATS_INSTANTIATE(T)                                                                                            \
+  template bool are_events<T>(const Problem&, const void*, int64_t);                                                   \
   template int64_t spikes<T>(const Problem&, const Neuron&, const T*, const T*, T*, int32_t*, T*, int64_t*,            \
-                             const Parallel&);                                                                         \
+                             const Parallel&, const Allocate&);                                                        \
   template void coefficients<T>(const Problem&, const Neuron&, T, const T*, const T*, const T*, T*, Totals<T>*,        \
                                 const Parallel&);                                                                      \
-  template void kernel_gradient<T>(const Problem&, const Neuron&, const T*, const T*, const T*, T*, const Parallel&);  \
+  template void kernel_gradient<T>(const Problem&, const Neuron&, const T*, const T*, const T*, T*, const Parallel&,   \
+                                   const void*);                                                                       \
   template void times_gradient<T>(const Problem&, const Neuron&, const T*, const T*, const T*, const T*, T*,           \
-                                  const Parallel&);                                                                    \
-  template int64_t peaks<T>(const Problem&, const Neuron&, const T*, const T*, T*, T*, T*, int32_t*, const Parallel&);
+                                  const Parallel&, const void*);                                                       \
+  template int64_t peaks<T>(const Problem&, const Neuron&, const T*, const T*, T*, T*, T*, int32_t*, const Parallel&,  \
+                            const Allocate&);
 
 BATS_INSTANTIATE(float)
 BATS_INSTANTIATE(double)

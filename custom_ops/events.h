@@ -1,4 +1,4 @@
-// The input spikes of one column in time order.
+// Finds the input spikes of a column and puts them in time order.
 #ifndef TTFS_KERAS_EVENTS_H_
 #define TTFS_KERAS_EVENTS_H_
 
@@ -31,21 +31,27 @@ void sort_by_time(std::vector<Item>* items, std::vector<Item>* scratch) {
   }
 }
 
+// An input spike of a column; see Event.
 template <class T>
-class EventList {
+struct Arrival {
+  T time;
+  int32_t row, slot;
+};
+
+template <class T>
+class Gatherer {
  public:
-  // Gathers the spikes before `end` in the receptive field of a column and sorts them; spikes at equal times keep the
+  // Appends the spikes before `end` in the receptive field of a column, in time order; those at equal times keep the
   // order of their slots. Returns the number of times that are neither inf nor 0 or later: negative ones and NaN.
-  int64_t gather(const Problem& p, const T* times, int64_t column, T end, double tau) {
+  int64_t gather(const Problem& p, const T* times, int64_t column, T end, std::vector<Arrival<T>>* arrivals) {
     const T* sample = times + column / p.positions() * p.sample_slots();
     const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
     const int64_t span = p.channels * p.slots;  // contiguous, a kernel position's worth
     int64_t bad = 0;
-    events_.clear();
+    slots_.resize(span);
     for (int64_t place = 0; place < p.kernel_height * p.kernel_width; ++place) {
       const int64_t first = ((y + place / p.kernel_width) * p.width + x + place % p.kernel_width) * span;
       int64_t found = 0;
-      slots_.resize(span);
       for (int64_t block = 0; block < span; block += kBlock) {
         const int64_t size = std::min(kBlock, span - block);
         const T* slots = sample + first + block;
@@ -60,21 +66,12 @@ class EventList {
         const int32_t row = int32_t(place * p.channels) + slots_[i] / int32_t(p.slots);
         const int32_t slot = int32_t(first) + slots_[i];
         // -0.0 + 0.0 is 0.0: the sign bit must not disturb the order of keys.
-        events_.push_back({sample[slot] + T(0), T(0), T(0), row, slot});
+        arrivals->push_back({sample[slot] + T(0), row, slot});
       }
     }
-    sort_by_time(&events_, &scratch_);
-    for (size_t i = 0; i < events_.size(); ++i) {
-      const T next = i + 1 < events_.size() ? events_[i + 1].time : end;
-      const T step = next - events_[i].time;
-      // Without an end no growth is asked for after the last event.
-      events_[i].growth = step < kInfinity<T> ? growth_over(step, T(tau)) : T(1);
-      events_[i].decay = T(1) / events_[i].growth;
-    }
+    sort_by_time(arrivals, &scratch_);
     return bad;
   }
-
-  const std::vector<Event<T>>& events() const { return events_; }
 
  private:
   // Most slots are empty: 32 bytes of them are looked at together.
@@ -90,9 +87,21 @@ class EventList {
     return (words[0] & words[1] & words[2] & words[3]) == -1;
   }
 
-  std::vector<Event<T>> events_, scratch_;
+  std::vector<Arrival<T>> scratch_;
   std::vector<int32_t> slots_;
 };
+
+// Writes the events that arrivals in time order make until `end`.
+template <class T>
+void list_events(const std::vector<Arrival<T>>& arrivals, T end, T tau, Event<T>* events) {
+  for (size_t i = 0; i < arrivals.size(); ++i) {
+    const Arrival<T>& now = arrivals[i];
+    const T step = (i + 1 < arrivals.size() ? arrivals[i + 1].time : end) - now.time;
+    // Without an end no growth is asked for after the last event.
+    const T growth = step < kInfinity<T> ? growth_over(step, tau) : T(1);
+    events[i] = {now.time, growth, T(1) / growth, now.row, now.slot};
+  }
+}
 
 }  // namespace bats
 

@@ -88,15 +88,19 @@ absl::Status bad_times(int64_t count) {
       absl::StrCat("expected spike times of 0 or later, or inf. Received: ", count, " that are negative or NaN"));
 }
 
+// Where the ops that find the input events leave them for those of the gradients.
+constexpr int kEventsOutput = 4, kEventsInput = 4;
+
 // How an op runs on a device: the CPU's kernels on TensorFlow's thread pool.
 template <class T>
 class Cpu {
  public:
-  explicit Cpu(OpKernelContext* context) : pool_(context->device()->tensorflow_cpu_worker_threads()->workers) {}
+  explicit Cpu(OpKernelContext* context)
+      : context_(context), pool_(context->device()->tensorflow_cpu_worker_threads()->workers) {}
 
   absl::Status spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
                       T* slopes, int64_t* overflow) {
-    return bad_times(cpu::spikes(p, n, inputs, kernel, times, counts, slopes, overflow, parallel()));
+    return bad_times(cpu::spikes(p, n, inputs, kernel, times, counts, slopes, overflow, parallel(), allocate()));
   }
   absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times, const T* slopes,
                             const T* gradient, T* q, Totals<T>* totals) {
@@ -105,17 +109,19 @@ class Cpu {
   }
   absl::Status kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
                                T* gradient) {
-    cpu::kernel_gradient(p, n, inputs, times, q, gradient, parallel());
+    TF_RETURN_IF_ERROR(check_events(p));
+    cpu::kernel_gradient(p, n, inputs, times, q, gradient, parallel(), events());
     return absl::OkStatus();
   }
   absl::Status times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
                               const T* q, T* gradient) {
-    cpu::times_gradient(p, n, inputs, kernel, times, q, gradient, parallel());
+    TF_RETURN_IF_ERROR(check_events(p));
+    cpu::times_gradient(p, n, inputs, kernel, times, q, gradient, parallel(), events());
     return absl::OkStatus();
   }
   absl::Status peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
                      int32_t* slots) {
-    return bad_times(cpu::peaks(p, n, inputs, kernel, peak, times, slopes, slots, parallel()));
+    return bad_times(cpu::peaks(p, n, inputs, kernel, peak, times, slopes, slots, parallel(), allocate()));
   }
 
  private:
@@ -126,6 +132,25 @@ class Cpu {
     };
   }
 
+  cpu::Allocate allocate() const {
+    return [context = context_](int64_t bytes) -> void* {
+      Tensor* events;
+      context->SetStatus(context->allocate_output(kEventsOutput, {bytes}, &events));
+      return context->status().ok() ? events->data() : nullptr;
+    };
+  }
+
+  const void* events() const {
+    const Tensor& events = context_->input(kEventsInput);
+    return events.NumElements() > 0 ? events.data() : nullptr;
+  }
+
+  absl::Status check_events(const Problem& p) const {
+    if (cpu::are_events<T>(p, events(), context_->input(kEventsInput).NumElements())) return absl::OkStatus();
+    return absl::InvalidArgumentError("expected the events that the op of the layer found");
+  }
+
+  OpKernelContext* context_;
   tensorflow::thread::ThreadPool* pool_;
 };
 
@@ -142,6 +167,7 @@ class Gpu {
   absl::Status spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
                       T* slopes, int64_t* overflow) {
     cuda::Workspace workspace;
+    TF_RETURN_IF_ERROR(no_events());
     TF_RETURN_IF_ERROR(allocate(cuda::spikes_bytes<T>(p), &workspace));
     return status(cuda::spikes(p, n, inputs, kernel, times, counts, slopes, overflow, workspace, stream_));
   }
@@ -162,6 +188,7 @@ class Gpu {
   absl::Status peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
                      int32_t* slots) {
     cuda::Workspace workspace;
+    TF_RETURN_IF_ERROR(no_events());
     TF_RETURN_IF_ERROR(allocate(cuda::peaks_bytes<T>(p), &workspace));
     return status(cuda::peaks(p, n, inputs, kernel, peak, times, slopes, slots, workspace, stream_));
   }
@@ -171,6 +198,11 @@ class Gpu {
     TF_RETURN_IF_ERROR(context_->allocate_temp(tensorflow::DT_INT8, {bytes}, &memory_));
     *workspace = {memory_.data(), bytes};
     return absl::OkStatus();
+  }
+  // The gradients find the events again.
+  absl::Status no_events() {
+    Tensor* events;
+    return context_->allocate_output(kEventsOutput, {0}, &events);
   }
   static absl::Status status(const char* error) {
     return error ? absl::InternalError(absl::StrCat("CUDA: ", error)) : absl::OkStatus();

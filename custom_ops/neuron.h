@@ -82,17 +82,18 @@ BATS_DEVICE inline void fire(T a_now, T* b_now, T event_time, T growth, const Ne
   const double a = a_now, c = n.threshold_rate, last = growth;
   double b = *b_now, first = 1;
   while (crosses(a, b, c, first, last)) {
-    const double x = std::sqrt(std::fmax(b * b - 4 * c * a, 0.0));
+    const double squared = b * b - 4 * c * a, x = std::sqrt(squared > 0 ? squared : 0);
     double e = 2 * a / (b + x);  // the earlier root, where u rises
     if (!(a > 0 && e > 0)) break;
-    e = std::fmin(std::fmax(e, first), last);  // rounding must not move it out of the interval
-    const double time = event_time + n.tau * std::log(e);
+    e = e > first ? e : first;  // rounding must not move it out of the interval
+    e = e < last ? e : last;
     if (train->count == train->capacity) {
       train->truncated = true;
       b = -kInfinity<double>;
       break;
     }
-    train->times[train->count] = T(std::fmin(time, n.simulation_time));
+    const double time = event_time + n.tau * std::log(T(e));
+    train->times[train->count] = T(time < n.simulation_time ? time : n.simulation_time);
     train->slopes[train->count] = T(x / e);
     ++train->count;
     b -= n.reset_rate * e;
@@ -127,12 +128,8 @@ BATS_DEVICE inline Totals<T> coefficients(const T* times, const T* slopes, const
     const T slope = slopes[k] > min_slope ? slopes[k] : min_slope;
     q[k] = slopes[k] > T(0) ? (gradient[k] + d * later) / slope : T(0);
     totals.threshold += q[k];
+    totals.delta_threshold += later;  // what the reset at t_k takes off the membrane at the later spikes
     totals.tau += times[k] * (q[k] * slopes[k] - d * later);
-  }
-  T resets = T(0);  // sum over the earlier spikes of exp(-(t_k - t_z)/tau)
-  for (int32_t k = 1; k < count; ++k) {
-    resets = (resets + T(1)) * T(std::exp(-(times[k] - times[k - 1]) / tau));
-    totals.delta_threshold += q[k] * resets;
   }
   return totals;
 }

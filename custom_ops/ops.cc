@@ -42,6 +42,7 @@ absl::Status SpikesShape(InferenceContext* c) {
   c->set_output(1, neurons);
   c->set_output(2, trains);
   c->set_output(3, c->Scalar());
+  c->set_output(4, c->Vector(InferenceContext::kUnknownDim));
   return absl::OkStatus();
 }
 
@@ -63,6 +64,7 @@ absl::Status PeaksShape(InferenceContext* c) {
   TF_RETURN_IF_ERROR(Neurons(c, 0, 1, &neurons));
   TF_RETURN_IF_ERROR(Scalars(c, 2));
   for (int i = 0; i < 4; ++i) c->set_output(i, neurons);
+  c->set_output(4, c->Vector(InferenceContext::kUnknownDim));
   return absl::OkStatus();
 }
 
@@ -71,7 +73,7 @@ template <int input>
 absl::Status GradientShape(InferenceContext* c) {
   ShapeHandle neurons;
   TF_RETURN_IF_ERROR(Neurons(c, 0, 1, &neurons));
-  TF_RETURN_IF_ERROR(Scalars(c, 4));
+  TF_RETURN_IF_ERROR(Scalars(c, 5));
   c->set_output(0, c->input(input));
   return absl::OkStatus();
 }
@@ -92,6 +94,7 @@ REGISTER_OP("TtfsKeras>BatsSpikes")
     .Output("counts: int32")
     .Output("slopes: T")
     .Output("overflow: int64")
+    .Output("events: uint8")
     .SetShapeFn(SpikesShape)
     .Doc(R"doc(
 Simulates a layer of multi-spike neurons exactly, event by event.
@@ -103,6 +106,7 @@ counts: spikes of each neuron.
 slopes: du/dt at each spike, 0 for none.
 min_slope: what the gradient takes for smaller slopes.
 overflow: neurons that would have fired more than max_spikes times.
+events: what the gradient ops need not find again; on a GPU nothing.
 )doc");
 
 REGISTER_OP("TtfsKeras>BatsCoefficients")
@@ -129,6 +133,7 @@ REGISTER_OP("TtfsKeras>BatsKernelGradient")
     .Input("kernel: T")
     .Input("spikes: T")
     .Input("coefficients: T")
+    .Input("events: uint8")
     .Input("tau_s: T")
     .Output("gradient: T")
     .SetShapeFn(GradientShape<1>)
@@ -140,6 +145,7 @@ REGISTER_OP("TtfsKeras>BatsTimesGradient")
     .Input("kernel: T")
     .Input("spikes: T")
     .Input("coefficients: T")
+    .Input("events: uint8")
     .Input("tau_s: T")
     .Output("gradient: T")
     .SetShapeFn(GradientShape<0>)
@@ -155,6 +161,7 @@ REGISTER_OP("TtfsKeras>BatsPeaks")
     .Output("peak_times: T")
     .Output("slopes: T")
     .Output("slots: int32")
+    .Output("events: uint8")
     .SetShapeFn(PeaksShape)
     .Doc(R"doc(
 The largest membrane potential that each neuron reaches where it is never reset, in closed form.
@@ -163,4 +170,5 @@ peaks: (batch, out_height, out_width, units), -inf without input spikes.
 peak_times: when, in seconds, inf without input spikes.
 slopes: du/dt just before, where an input cuts the rise off, else 0.
 slots: that input's place in the flat input of the sample, or -1.
+events: see TtfsKeras>BatsSpikes.
 )doc");
