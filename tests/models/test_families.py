@@ -21,7 +21,7 @@ def test_names(name, expected):
     assert parse(name) == expected
 
 
-@pytest.mark.parametrize("name", ["", "LeNet", "ResNet19", "FC"])
+@pytest.mark.parametrize("name", ["", "LeNet", "ResNet50", "FC"])
 @pytest.mark.parametrize("use", [parse, optimizer, lambda name: relu_model(name, (28, 28, 1), 10)])
 def test_unknown_family(name, use):
     with pytest.raises(tk.ConfigurationError, match=f"model_name: expected .*FC2, VGG.* Received: {name!r}"):
