@@ -110,11 +110,17 @@ class MultiSpikeLayer(SpikeTrainLayer):
         )
         self.monitor.update_state(counts, overflow)
         if self.recovery is not None:
-            peaks, _ = ops.peaks(times, kernel, tau_s, end)
-            # -inf, without input, would make the gradient of a learned threshold NaN: 0 times infinity.
-            reached = peaks > -float("inf")
-            share = tf.where(reached, tf.where(reached, peaks, 0) / threshold, peaks)
-            self.add_loss(self.recovery(share, counts))
+
+            def loss():
+                peaks, _ = ops.peaks(times, kernel, tau_s, end)
+                # -inf, without input, would make the gradient of a learned threshold NaN: 0 times infinity.
+                reached = peaks > -float("inf")
+                share = tf.where(reached, tf.where(reached, peaks, 0) / threshold, peaks)
+                return self.recovery(share, counts)
+
+            # Peaks cost as much as the spikes do, and mostly nobody is silent.
+            silent = tf.reduce_any(counts == 0)
+            self.add_loss(tf.cond(silent, loss, lambda: tf.zeros((), self.compute_dtype)))
         return spikes
 
     def add_loss(self, loss):
