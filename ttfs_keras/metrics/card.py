@@ -34,7 +34,7 @@ class MetricCard(dict):
 
 
 def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=None):
-    """Measure a ReLU, TTFS or BATS model.
+    """Measure a ReLU, TTFS, BATS or STBP model.
 
     Args:
         model: `keras.Model` whose outputs are logits, probabilities or, of a BATS model, spike trains.

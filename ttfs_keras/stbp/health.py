@@ -26,8 +26,8 @@ class HealthCheck(keras.callbacks.Callback):
         health/silent_layers, health/saturated_layers
 
     Everything is evaluated in inference mode, so that training goes on as without the callback, but for the draws of a
-    random encoder. Put it before callbacks
-    that write logs, such as `CSVLogger`. An evaluation with batch norms that no training step has seen is warned of.
+    random encoder. Put it before callbacks that write logs, such as `CSVLogger`. An evaluation with batch norms that no
+    training step has seen is warned of.
 
     Args:
         x: inputs `(samples, ...)`, at least 2; some dozens are enough.
