@@ -97,7 +97,7 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
   if (threadIdx.x == 0) lists.counts[blockIdx.x] = count;
 }
 
-// Calls visit(event, weight) for the events of the lane's column in time order. It would wait for each weight in turn,
+// Calls visit(index, event, weight) for the events of the lane's column in time order. It would wait for each weight in turn,
 // did it not ask for those of a whole chunk at once: of full length always, so that the loop can be unrolled.
 template <class T, class Visit>
 __device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane,
@@ -113,7 +113,7 @@ __device__ void for_each_event(const Problem& p, const Lists<T>& lists, const La
     __syncthreads();
     if (!lane.active) continue;
     for (int i = 0; i < kChunk; ++i) weights[i][threadIdx.x] = kernel[events[i].row * p.units + lane.unit];
-    for (unsigned i = 0; i < staged; ++i) visit(events[i], weights[i][threadIdx.x]);
+    for (unsigned i = 0; i < staged; ++i) visit(first + i, events[i], weights[i][threadIdx.x]);
   }
 }
 
@@ -128,28 +128,43 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
     times[block_trains + i] = kInfinity<T>;
     slopes[block_trains + i] = T(0);
   }
-  Train<T> train{times + neuron * p.capacity, slopes + neuron * p.capacity, int32_t(p.capacity), 0, false};
-  const T c = T(n.threshold_rate);
+  times += neuron * p.capacity;
+  slopes += neuron * p.capacity;
+  int32_t count = 0;
+  bool truncated = false;
+  const T c = T(n.threshold_rate), half = T(0.5) / c;
   T a = T(0), b = T(0);
-  for_each_event(p, lists, lane, kernel, [&](const Event<T>& event, T weight) {
+  for_each_event(p, lists, lane, kernel, [&](int64_t, const Event<T>& event, T weight) {
     a += weight;
     b += weight;
     if (!(event.growth > T(1))) return;  // more input at the same time
-    if (crosses(a, b, c, T(1), event.growth)) fire(a, &b, event.time, event.growth, n, &train);
+    T growth, slope;
+    while (crosses(a, b, c, half, event.growth)) {
+      truncated = count == p.capacity;
+      if (truncated) {
+        b = -kInfinity<T>;  // from where it reaches no threshold any more
+        break;
+      }
+      first_spike(a, b, event.growth, n, &growth, &slope);
+      times[count] = spike_time(event.time, growth, n);
+      slopes[count++] = slope;
+      b -= T(n.reset_rate) * growth;
+    }
     a *= event.decay * event.decay;
     b *= event.decay;
   });
   if (!lane.active) return;
-  counts[neuron] = train.count;
-  if (train.truncated) atomicAdd(overflow, 1ULL);
+  counts[neuron] = count;
+  if (truncated) atomicAdd(overflow, 1ULL);
 }
 
 template <class T>
 __global__ void find_peaks(Problem p, Neuron n, Lists<T> lists, const T* __restrict__ kernel, T* peak, T* times,
-                           T* slopes, int32_t* slots) {
+                           T* slopes, int32_t* slots, T* ones) {
   const Lane lane(p);
-  T a = T(0), b = T(0), best = -kInfinity<T>, at = T(1), start = kInfinity<T>, slope = T(0);
-  for_each_event(p, lists, lane, kernel, [&](const Event<T>& event, T weight) {
+  T a = T(0), b = T(0), best = -kInfinity<T>, at = T(0), slope = T(0);
+  int64_t start = -1;
+  for_each_event(p, lists, lane, kernel, [&](int64_t index, const Event<T>& event, T weight) {
     a += weight;
     b += weight;
     if (!(event.growth > T(1))) return;
@@ -158,7 +173,7 @@ __global__ void find_peaks(Problem p, Neuron n, Lists<T> lists, const T* __restr
     if (value > best) {
       best = value;
       at = where;
-      start = event.time;
+      start = index;
       slope = rise;
     }
     a *= event.decay * event.decay;
@@ -172,6 +187,7 @@ __global__ void find_peaks(Problem p, Neuron n, Lists<T> lists, const T* __restr
   times[neuron] = found.time;
   slopes[neuron] = found.slope;
   slots[neuron] = found.slot;
+  ones[neuron] = T(1);
 }
 
 template <class T>
@@ -179,9 +195,15 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
                                  T* q, Totals<T>* totals) {
   const int64_t neuron = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (neuron >= p.neurons()) return;
-  const int64_t at = neuron * p.capacity;
-  totals[neuron] =
-      bats::coefficients(times + at, slopes + at, gradient + at, int32_t(p.capacity), min_slope, n, q + at);
+  const int64_t train = neuron * p.capacity;
+  int64_t count = 0;
+  while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
+  for (int64_t k = train + count; k < train + p.capacity; ++k) q[k] = T(0);
+  Totals<T> sum{T(0), T(0), T(0)};
+  Adjoint<T> adjoint;
+  for (int64_t k = train + count - 1; k >= train; --k)
+    q[k] = adjoint.coefficient(times[k], slopes[k], gradient[k], min_slope, n, &sum);
+  totals[neuron] = sum;
 }
 
 // A block sweeps backwards over the events of the columns of its chunk, as cpu.cc does, and adds to the chunk's own
@@ -379,10 +401,10 @@ const char* times_gradient(const Problem& p, const Neuron& n, const T* inputs, c
 
 template <class T>
 const char* peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
-                  int32_t* slots, Workspace workspace, void* stream) {
+                  int32_t* slots, T* ones, Workspace workspace, void* stream) {
   return for_each_group(p, inputs, T(n.simulation_time), T(n.tau), workspace, stream, [&](const Lists<T>& lists) {
     return launch(find_peaks<T>, lists.columns * Lane::tiles(p), threads(p.units, kLanes), stream, p, n, lists, kernel,
-                  peak, times, slopes, slots);
+                  peak, times, slopes, slots, ones);
   });
 }
 
@@ -398,8 +420,8 @@ const char* peaks(const Problem& p, const Neuron& n, const T* inputs, const T* k
                                           void*);                                                                      \
   template const char* times_gradient<T>(const Problem&, const Neuron&, const T*, const T*, const T*, const T*, T*,    \
                                          void*);                                                                       \
-  template const char* peaks<T>(const Problem&, const Neuron&, const T*, const T*, T*, T*, T*, int32_t*, Workspace,    \
-                                void*);
+  template const char* peaks<T>(const Problem&, const Neuron&, const T*, const T*, T*, T*, T*, int32_t*, T*,           \
+                                Workspace, void*);
 
 BATS_INSTANTIATE(float)
 BATS_INSTANTIATE(double)

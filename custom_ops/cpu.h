@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "lists.h"
 #include "problem.h"
 
 namespace bats::cpu {
@@ -12,44 +13,66 @@ namespace bats::cpu {
 // result depends on how the range is cut.
 using Parallel = std::function<void(int64_t total, int64_t cost, const std::function<void(int64_t, int64_t)>& work)>;
 
-// Gives that many bytes, aligned for any type, or null.
-using Allocate = std::function<void*(int64_t bytes)>;
+// A forward kernel keeps what it finds out for the gradients: the events of each column, and for each tile of neurons of
+// each column a list of its spikes in time order, tile after tile. Backwards these become echoes.
 
-// The functions below need their input events in time order. `spikes` and `peaks` leave them in the memory that they
-// are given; the gradients at the same input times take them from there as `events`, or find them again if it is null.
-
-// Whether `bytes` of memory hold the lists of a layer, or nothing.
+// A spike of a neuron.
 template <class T>
-bool are_events(const Problem& p, const void* events, int64_t bytes);
+struct Crossing {
+  int32_t event;  // the last one before it, of the column
+  int32_t lane;   // of the tile
+  int32_t index;  // in the train
+  T time;
+  T growth;       // E at the spike, relative to the event
+  T slope;        // du/dt
+};
 
-// Simulates the layer. Writes times (padded with inf), counts, slopes (padded with 0) and the number of neurons whose
-// train was full when they crossed the threshold once more. Returns the number of NaN or negative input times; if there
-// are any, the results are meaningless.
+// What a spike adds to the sums of a backward sweep at the last event before it.
+template <class T>
+struct Echo {
+  int32_t event, lane;
+  T l1, l2;  // q exp(-2 (t_k - t_j)/tau), q exp(-(t_k - t_j)/tau)
+};
+
+// Memory for the lists of a forward kernel. Where it gets none, nothing more is computed.
+struct Record {
+  Allocate events, crossings;
+};
+
+// Neurons of a tile, which depends on the instruction set, and how many lists of crossings or echoes a layer has.
+template <class T>
+int64_t tile_width();
+template <class T>
+int64_t trains_lists(const Problem& p);
+
+// Simulates the layer. Writes times (padded with inf), counts and the number of neurons whose train was full when they
+// crossed the threshold once more. Returns the number of NaN or negative input times; if there are any, the results are
+// meaningless.
 template <class T>
 int64_t spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
-               T* slopes, int64_t* overflow, const Parallel& parallel, const Allocate& allocate = {});
+               int64_t* overflow, const Parallel& parallel, const Record& record);
 
-// dL/dtimes -> the coefficients q of neuron.h, which may be `gradient`, and the `Totals` of each neuron.
+// dL/dtimes -> the echoes of the crossings and the `Totals` of each list.
 template <class T>
-void coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times, const T* slopes, const T* gradient,
-                  T* q, Totals<T>* totals, const Parallel& parallel);
+void coefficients(const Problem& p, const Neuron& n, T min_slope, const Lists<Crossing<T>>& crossings,
+                  const T* gradient, const Allocate& echoes, Totals<T>* totals, const Parallel& parallel);
 
 // dL/dw_pj = tau sum_k q_k (exp(-2 (t_k - t_j)/tau) - exp(-(t_k - t_j)/tau)) over the spikes t_k of p after t_j.
 template <class T>
-void kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q, T* gradient,
-                     const Parallel& parallel, const void* events = nullptr);
+void kernel_gradient(const Problem& p, const Neuron& n, const Lists<Event<T>>& events, const Lists<Echo<T>>& echoes,
+                     T* gradient, const Parallel& parallel);
 
 // dL/dt_j = sum_p w_pj sum_k q_k (2 exp(-2 (t_k - t_j)/tau) - exp(-(t_k - t_j)/tau)).
 template <class T>
-void times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times, const T* q,
-                    T* gradient, const Parallel& parallel, const void* events = nullptr);
+void times_gradient(const Problem& p, const Neuron& n, const T* kernel, const Lists<Event<T>>& events,
+                    const Lists<Echo<T>>& echoes, T* gradient, const Parallel& parallel);
 
 // The largest membrane potential without any spike, at the end of the first interval or later, and its time; -inf and
 // inf for a neuron without input spikes. Where an input cuts the rise off, du/dt just before and the input's slot in the
-// sample; otherwise 0 and -1. Returns as `spikes`.
+// sample; otherwise 0 and -1. In the record a peak is a crossing with slope 1. Returns as `spikes`.
 template <class T>
 int64_t peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
-              int32_t* slots, const Parallel& parallel, const Allocate& allocate = {});
+              int32_t* slots, const Parallel& parallel, const Record& record);
 
 }  // namespace bats::cpu
 

@@ -42,9 +42,10 @@ template <class T>
 const char* times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
                            const T* q, T* gradient, void* stream);
 
+// `ones`: the slopes that a peak's coefficients are computed with.
 template <class T>
 const char* peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
-                  int32_t* slots, Workspace workspace, void* stream);
+                  int32_t* slots, T* ones, Workspace workspace, void* stream);
 
 }  // namespace bats::cuda
 

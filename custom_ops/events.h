@@ -1,35 +1,13 @@
-// Finds the input spikes of a column and puts them in time order.
+// Finds the input spikes of the columns and puts them in time order.
 #ifndef TTFS_KERAS_EVENTS_H_
 #define TTFS_KERAS_EVENTS_H_
 
-#include <algorithm>
-#include <cstring>
 #include <vector>
 
-#include "problem.h"
+#include "lanes.h"
+#include "lists.h"
 
 namespace bats {
-
-// Sorts by `time`. Non-negative floats sort as the integers that their bits spell: a stable radix sort, a byte at a time,
-// that skips bytes in which all keys agree.
-template <class Item>
-void sort_by_time(std::vector<Item>* items, std::vector<Item>* scratch) {
-  constexpr size_t bytes = sizeof(Item::time);
-  auto digit = [](const Item& item, size_t byte) {
-    uint64_t bits = 0;
-    std::memcpy(&bits, &item.time, bytes);  // little-endian: the low bytes
-    return bits >> (8 * byte) & 255;
-  };
-  scratch->resize(items->size());
-  for (size_t byte = 0; byte < bytes; ++byte) {
-    size_t starts[257] = {};
-    for (const Item& item : *items) ++starts[digit(item, byte) + 1];
-    if (!items->empty() && starts[digit(items->front(), byte) + 1] == items->size()) continue;
-    for (int i = 0; i < 256; ++i) starts[i + 1] += starts[i];
-    for (const Item& item : *items) (*scratch)[starts[digit(item, byte)]++] = item;
-    items->swap(*scratch);
-  }
-}
 
 // An input spike of a column; see Event.
 template <class T>
@@ -37,6 +15,26 @@ struct Arrival {
   T time;
   int32_t row, slot;
 };
+
+// Sorts by time. Non-negative floats sort as the integers that their bits spell: a stable radix sort, a byte at a time,
+// that skips bytes in which all keys agree.
+template <class T>
+void sort_by_time(std::vector<Arrival<T>>* items, std::vector<Arrival<T>>* scratch) {
+  auto digit = [](const Arrival<T>& item, size_t byte) {
+    uint64_t bits = 0;
+    std::memcpy(&bits, &item.time, sizeof(T));  // little-endian: the low bytes
+    return bits >> (8 * byte) & 255;
+  };
+  scratch->resize(items->size());
+  for (size_t byte = 0; byte < sizeof(T); ++byte) {
+    size_t starts[257] = {};
+    for (const Arrival<T>& item : *items) ++starts[digit(item, byte) + 1];
+    if (!items->empty() && starts[digit(items->front(), byte) + 1] == items->size()) continue;
+    for (int i = 0; i < 256; ++i) starts[i + 1] += starts[i];
+    for (const Arrival<T>& item : *items) (*scratch)[starts[digit(item, byte)]++] = item;
+    items->swap(*scratch);
+  }
+}
 
 template <class T>
 class Gatherer {
@@ -48,25 +46,39 @@ class Gatherer {
     const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
     const int64_t span = p.channels * p.slots;  // contiguous, a kernel position's worth
     int64_t bad = 0;
-    slots_.resize(span);
+    found_.resize(span + kAtOnce);
     for (int64_t place = 0; place < p.kernel_height * p.kernel_width; ++place) {
       const int64_t first = ((y + place / p.kernel_width) * p.width + x + place % p.kernel_width) * span;
-      int64_t found = 0;
-      for (int64_t block = 0; block < span; block += kBlock) {
-        const int64_t size = std::min(kBlock, span - block);
-        const T* slots = sample + first + block;
-        if (size == kBlock && empty(slots, end)) continue;
-        for (int64_t k = 0; k < size; ++k) {
-          bad += !(slots[k] >= T(0));
-          slots_[found] = int32_t(block + k);  // kept if it is a spike: no branch to mispredict
-          found += slots[k] >= T(0) && slots[k] < end;
+      const T* slots = sample + first;
+      int64_t found = 0, k = 0;
+      for (; k + Tile<T>::width <= span; k += Tile<T>::width) {  // most slots are empty: a tile of them at once
+        Hits<T> spikes, valid;
+        for (int v = 0; v < Tile<T>::vectors; ++v) {
+          Lanes<T> times;
+          std::memcpy(&times, slots + k + v * Tile<T>::lanes, sizeof(times));
+          valid[v] = times >= T(0);
+          spikes[v] = (times < end) & valid[v];
         }
+        bad += Tile<T>::width - __builtin_popcountll(valid.lanes());
+        uint64_t left = spikes.lanes();
+        const int64_t after = found + __builtin_popcountll(left);
+        // How many are found is hard to predict: several are written without asking.
+        for (; found < after; found += kAtOnce) {
+          for (int i = 0; i < kAtOnce; ++i, left &= left - 1) found_[found + i] = int32_t(k) + __builtin_ctzll(left | kTop);
+        }
+        found = after;
       }
+      for (; k < span; ++k) {
+        bad += !(slots[k] >= T(0));
+        found_[found] = int32_t(k);
+        found += slots[k] >= T(0) && slots[k] < end;
+      }
+      arrivals->resize(arrivals->size() + found);
+      Arrival<T>* arrival = arrivals->data() + arrivals->size() - found;
       for (int64_t i = 0; i < found; ++i) {
-        const int32_t row = int32_t(place * p.channels) + slots_[i] / int32_t(p.slots);
-        const int32_t slot = int32_t(first) + slots_[i];
-        // -0.0 + 0.0 is 0.0: the sign bit must not disturb the order of keys.
-        arrivals->push_back({sample[slot] + T(0), row, slot});
+        arrival[i].time = slots[found_[i]] + T(0);  // -0.0 + 0.0 is 0.0: the sign bit must not disturb the order of keys
+        arrival[i].row = int32_t(place * p.channels) + found_[i] / int32_t(p.slots);
+        arrival[i].slot = int32_t(first) + found_[i];
       }
     }
     sort_by_time(arrivals, &scratch_);
@@ -74,21 +86,11 @@ class Gatherer {
   }
 
  private:
-  // Most slots are empty: 32 bytes of them are looked at together.
-  using Block __attribute__((vector_size(32))) = T;
-  static constexpr int64_t kBlock = sizeof(Block) / sizeof(T);
-
-  static bool empty(const T* slots, T end) {
-    Block times;
-    std::memcpy(&times, slots, sizeof(Block));
-    const auto late = times >= end;
-    int64_t words[4];
-    std::memcpy(words, &late, sizeof(Block));
-    return (words[0] & words[1] & words[2] & words[3]) == -1;
-  }
+  static constexpr int kAtOnce = 4;
+  static constexpr uint64_t kTop = uint64_t(1) << 63;
 
   std::vector<Arrival<T>> scratch_;
-  std::vector<int32_t> slots_;
+  std::vector<int32_t> found_;
 };
 
 // Writes the events that arrivals in time order make until `end`.
@@ -97,8 +99,7 @@ void list_events(const std::vector<Arrival<T>>& arrivals, T end, T tau, Event<T>
   for (size_t i = 0; i < arrivals.size(); ++i) {
     const Arrival<T>& now = arrivals[i];
     const T step = (i + 1 < arrivals.size() ? arrivals[i + 1].time : end) - now.time;
-    // Without an end no growth is asked for after the last event.
-    const T growth = step < kInfinity<T> ? growth_over(step, tau) : T(1);
+    const T growth = growth_over(step, tau);
     events[i] = {now.time, growth, T(1) / growth, now.row, now.slot};
   }
 }

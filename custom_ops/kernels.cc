@@ -88,8 +88,19 @@ absl::Status bad_times(int64_t count) {
       absl::StrCat("expected spike times of 0 or later, or inf. Received: ", count, " that are negative or NaN"));
 }
 
-// Where the ops that find the input events leave them for those of the gradients.
-constexpr int kEventsOutput = 4, kEventsInput = 4;
+void* allocate_bytes(OpKernelContext* context, int output, int64_t bytes) {
+  Tensor* tensor;
+  context->SetStatus(context->allocate_output(output, {bytes}, &tensor));
+  return context->status().ok() ? tensor->data() : nullptr;
+}
+
+// The inputs of the gradient ops and the outputs of the others that only the ops of a device understand.
+struct Opaque {
+  static constexpr int crossings_input = 2, coefficients_output = 0;  // of TtfsKeras>BatsCoefficients
+  static constexpr int events_input = 3, coefficients_input = 4;      // of the gradient ops
+  int events, crossings;                                              // outputs of the op that is the layer
+};
+constexpr Opaque kOfSpikes{3, 4}, kOfPeaks{4, 5};
 
 // How an op runs on a device: the CPU's kernels on TensorFlow's thread pool.
 template <class T>
@@ -99,29 +110,30 @@ class Cpu {
       : context_(context), pool_(context->device()->tensorflow_cpu_worker_threads()->workers) {}
 
   absl::Status spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
-                      T* slopes, int64_t* overflow) {
-    return bad_times(cpu::spikes(p, n, inputs, kernel, times, counts, slopes, overflow, parallel(), allocate()));
+                      int64_t* overflow) {
+    return bad_times(cpu::spikes(p, n, inputs, kernel, times, counts, overflow, parallel(), record(kOfSpikes)));
   }
-  absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times, const T* slopes,
-                            const T* gradient, T* q, Totals<T>* totals) {
-    cpu::coefficients(p, n, min_slope, times, slopes, gradient, q, totals, parallel());
+  static int64_t groups(const Problem& p) { return cpu::trains_lists<T>(p); }
+  absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T*, const T* gradient,
+                            Totals<T>* totals) {
+    TF_RETURN_IF_ERROR(check<cpu::Crossing<T>>(Opaque::crossings_input, cpu::trains_lists<T>(p)));
+    cpu::coefficients(p, n, min_slope, crossings(p), gradient, allocate(Opaque::coefficients_output), totals,
+                      parallel());
     return absl::OkStatus();
   }
-  absl::Status kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
-                               T* gradient) {
-    TF_RETURN_IF_ERROR(check_events(p));
-    cpu::kernel_gradient(p, n, inputs, times, q, gradient, parallel(), events());
+  absl::Status kernel_gradient(const Problem& p, const Neuron& n, const T*, const T*, T* gradient) {
+    TF_RETURN_IF_ERROR(check_lists(p));
+    cpu::kernel_gradient(p, n, events(p), echoes(p), gradient, parallel());
     return absl::OkStatus();
   }
-  absl::Status times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
-                              const T* q, T* gradient) {
-    TF_RETURN_IF_ERROR(check_events(p));
-    cpu::times_gradient(p, n, inputs, kernel, times, q, gradient, parallel(), events());
+  absl::Status times_gradient(const Problem& p, const Neuron& n, const T*, const T* kernel, const T*, T* gradient) {
+    TF_RETURN_IF_ERROR(check_lists(p));
+    cpu::times_gradient(p, n, kernel, events(p), echoes(p), gradient, parallel());
     return absl::OkStatus();
   }
   absl::Status peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
                      int32_t* slots) {
-    return bad_times(cpu::peaks(p, n, inputs, kernel, peak, times, slopes, slots, parallel(), allocate()));
+    return bad_times(cpu::peaks(p, n, inputs, kernel, peak, times, slopes, slots, parallel(), record(kOfPeaks)));
   }
 
  private:
@@ -132,22 +144,30 @@ class Cpu {
     };
   }
 
-  cpu::Allocate allocate() const {
-    return [context = context_](int64_t bytes) -> void* {
-      Tensor* events;
-      context->SetStatus(context->allocate_output(kEventsOutput, {bytes}, &events));
-      return context->status().ok() ? events->data() : nullptr;
-    };
+  Allocate allocate(int output) const {
+    return [context = context_, output](int64_t bytes) { return allocate_bytes(context, output, bytes); };
+  }
+  cpu::Record record(const Opaque& outputs) const {
+    return {allocate(outputs.events), allocate(outputs.crossings)};
   }
 
-  const void* events() const {
-    const Tensor& events = context_->input(kEventsInput);
-    return events.NumElements() > 0 ? events.data() : nullptr;
+  const void* input(int index) const { return context_->input(index).data(); }
+  Lists<Event<T>> events(const Problem& p) const { return {p.columns(), input(Opaque::events_input)}; }
+  Lists<cpu::Crossing<T>> crossings(const Problem& p) const {
+    return {cpu::trains_lists<T>(p), input(Opaque::crossings_input)};
+  }
+  Lists<cpu::Echo<T>> echoes(const Problem& p) const {
+    return {cpu::trains_lists<T>(p), input(Opaque::coefficients_input)};
   }
 
-  absl::Status check_events(const Problem& p) const {
-    if (cpu::are_events<T>(p, events(), context_->input(kEventsInput).NumElements())) return absl::OkStatus();
-    return absl::InvalidArgumentError("expected the events that the op of the layer found");
+  template <class Item>
+  absl::Status check(int index, int64_t lists) const {
+    if (Lists<Item>::fit(lists, input(index), context_->input(index).NumElements())) return absl::OkStatus();
+    return absl::InvalidArgumentError("expected what the op of the layer handed on to its gradients");
+  }
+  absl::Status check_lists(const Problem& p) const {
+    TF_RETURN_IF_ERROR(check<Event<T>>(Opaque::events_input, p.columns()));
+    return check<cpu::Echo<T>>(Opaque::coefficients_input, cpu::trains_lists<T>(p));
   }
 
   OpKernelContext* context_;
@@ -156,7 +176,8 @@ class Cpu {
 
 #ifdef BATS_CUDA
 
-// The GPU's kernels on the op's own stream; nothing here waits for the device.
+// The GPU's kernels on the op's own stream; nothing here waits for the device. Crossings are slopes, coefficients are
+// coefficients, both laid out as the trains; events are found again.
 template <class T>
 class Gpu {
  public:
@@ -165,44 +186,65 @@ class Gpu {
         stream_(context->op_device_context()->stream()->platform_specific_handle().stream) {}
 
   absl::Status spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
-                      T* slopes, int64_t* overflow) {
+                      int64_t* overflow) {
     cuda::Workspace workspace;
-    TF_RETURN_IF_ERROR(no_events());
+    T* slopes;
+    TF_RETURN_IF_ERROR(layer_outputs(kOfSpikes, p, &slopes));
     TF_RETURN_IF_ERROR(allocate(cuda::spikes_bytes<T>(p), &workspace));
     return status(cuda::spikes(p, n, inputs, kernel, times, counts, slopes, overflow, workspace, stream_));
   }
-  absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times, const T* slopes,
-                            const T* gradient, T* q, Totals<T>* totals) {
+  static int64_t groups(const Problem& p) { return p.neurons(); }
+  absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T* times, const T* gradient,
+                            Totals<T>* totals) {
+    T* q;
+    const T* slopes;
+    TF_RETURN_IF_ERROR(input(Opaque::crossings_input, p, &slopes));
+    TF_RETURN_IF_ERROR(output(Opaque::coefficients_output, p, &q));
     return status(cuda::coefficients(p, n, min_slope, times, slopes, gradient, q, totals, stream_));
   }
-  absl::Status kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
-                               T* gradient) {
+  absl::Status kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, T* gradient) {
     cuda::Workspace workspace;
+    const T* q;
+    TF_RETURN_IF_ERROR(input(Opaque::coefficients_input, p, &q));
     TF_RETURN_IF_ERROR(allocate(cuda::kernel_gradient_bytes<T>(p), &workspace));
     return status(cuda::kernel_gradient(p, n, inputs, times, q, gradient, workspace, stream_));
   }
   absl::Status times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
-                              const T* q, T* gradient) {
+                              T* gradient) {
+    const T* q;
+    TF_RETURN_IF_ERROR(input(Opaque::coefficients_input, p, &q));
     return status(cuda::times_gradient(p, n, inputs, kernel, times, q, gradient, stream_));
   }
   absl::Status peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
                      int32_t* slots) {
     cuda::Workspace workspace;
-    TF_RETURN_IF_ERROR(no_events());
+    T* ones;
+    TF_RETURN_IF_ERROR(layer_outputs(kOfPeaks, p, &ones));
     TF_RETURN_IF_ERROR(allocate(cuda::peaks_bytes<T>(p), &workspace));
-    return status(cuda::peaks(p, n, inputs, kernel, peak, times, slopes, slots, workspace, stream_));
+    return status(cuda::peaks(p, n, inputs, kernel, peak, times, slopes, slots, ones, workspace, stream_));
   }
 
  private:
+  static int64_t bytes(const Problem& p) { return p.neurons() * p.capacity * int64_t(sizeof(T)); }
+
+  absl::Status layer_outputs(const Opaque& outputs, const Problem& p, T** crossings) {
+    allocate_bytes(context_, outputs.events, 0);
+    return output(outputs.crossings, p, crossings);
+  }
+  absl::Status output(int index, const Problem& p, T** data) {
+    *data = static_cast<T*>(allocate_bytes(context_, index, bytes(p)));
+    return context_->status();
+  }
+  absl::Status input(int index, const Problem& p, const T** data) {
+    const Tensor& tensor = context_->input(index);
+    *data = static_cast<const T*>(tensor.data());
+    if (tensor.NumElements() == bytes(p)) return absl::OkStatus();
+    return absl::InvalidArgumentError("expected what the op of the layer handed on to its gradients");
+  }
   absl::Status allocate(int64_t bytes, cuda::Workspace* workspace) {
     TF_RETURN_IF_ERROR(context_->allocate_temp(tensorflow::DT_INT8, {bytes}, &memory_));
     *workspace = {memory_.data(), bytes};
     return absl::OkStatus();
-  }
-  // The gradients find the events again.
-  absl::Status no_events() {
-    Tensor* events;
-    return context_->allocate_output(kEventsOutput, {0}, &events);
   }
   static absl::Status status(const char* error) {
     return error ? absl::InternalError(absl::StrCat("CUDA: ", error)) : absl::OkStatus();
@@ -231,14 +273,13 @@ class SpikesOp : public OpKernel {
     const double tau = 2 * positive<T>(context, "tau_s", &checks);
     const Neuron n{tau, threshold / tau, delta_threshold / tau, positive<T>(context, "simulation_time", &checks)};
     OP_REQUIRES_OK(context, checks.status());
-    Tensor *times, *counts, *slopes, *overflow;
+    Tensor *times, *counts, *overflow;
     OP_REQUIRES_OK(context, context->allocate_output(0, train_shape(p), &times));
     OP_REQUIRES_OK(context, context->allocate_output(1, neuron_shape(p), &counts));
-    OP_REQUIRES_OK(context, context->allocate_output(2, train_shape(p), &slopes));
-    OP_REQUIRES_OK(context, context->allocate_output(3, {}, &overflow));
+    OP_REQUIRES_OK(context, context->allocate_output(2, {}, &overflow));
     OP_REQUIRES_OK(context, Device<T>(context).spikes(p, n, inputs.flat<T>().data(), kernel.flat<T>().data(),
                                                       times->flat<T>().data(), counts->flat<int32_t>().data(),
-                                                      slopes->flat<T>().data(), overflow->flat<int64_t>().data()));
+                                                      overflow->flat<int64_t>().data()));
   }
 
  private:
@@ -253,10 +294,9 @@ class CoefficientsOp : public OpKernel {
   }
 
   void Compute(OpKernelContext* context) override {
-    const Tensor &times = context->input(0), &slopes = context->input(1), &gradient = context->input(2);
+    const Tensor &times = context->input(0), &gradient = context->input(1);
     Checks checks;
     checks.expect(times.dims() == 5, "spikes (batch, height, width, units, max_spikes)", times.shape().DebugString());
-    expect_shape(slopes, times.shape(), "slopes", &checks);
     expect_shape(gradient, times.shape(), "gradient", &checks);
     const double delta_threshold = positive<T>(context, "delta_threshold", &checks);
     const double tau = 2 * positive<T>(context, "tau_s", &checks);
@@ -265,15 +305,12 @@ class CoefficientsOp : public OpKernel {
     // Only the outputs matter here, and a 1 x 1 kernel has as many of them as the input has positions.
     const Problem p{times.dim_size(0), times.dim_size(1), times.dim_size(2), 1, 1, 1, 1, times.dim_size(3),
                     times.dim_size(4)};
-    Tensor *q, *totals;
+    Tensor* totals;
     static_assert(sizeof(Totals<T>) == 3 * sizeof(T));
-    TensorShape totals_shape = neuron_shape(p);
-    totals_shape.AddDim(3);
-    OP_REQUIRES_OK(context, context->forward_input_or_allocate_output({2}, 0, times.shape(), &q));
-    OP_REQUIRES_OK(context, context->allocate_output(1, totals_shape, &totals));
+    OP_REQUIRES_OK(context, context->allocate_output(1, {Device<T>::groups(p), 3}, &totals));
     OP_REQUIRES_OK(context,
-                   Device<T>(context).coefficients(p, n, T(min_slope_), times.flat<T>().data(), slopes.flat<T>().data(),
-                                                   gradient.flat<T>().data(), q->flat<T>().data(),
+                   Device<T>(context).coefficients(p, n, T(min_slope_), times.flat<T>().data(),
+                                                   gradient.flat<T>().data(),
                                                    reinterpret_cast<Totals<T>*>(totals->flat<T>().data())));
   }
 
@@ -289,14 +326,13 @@ class GradientOp : public OpKernel {
 
   void Compute(OpKernelContext* context) override {
     const Tensor &inputs = context->input(0), &kernel = context->input(1);
-    const Tensor &times = context->input(2), &q = context->input(3);
+    const Tensor& times = context->input(2);
     Checks checks;
     const int64_t capacity = times.dims() == 5 ? times.dim_size(4) : 0;
     const Problem p = problem(inputs.shape(), kernel.shape(), capacity, &checks);
     const double tau = 2 * positive<T>(context, "tau_s", &checks);
     OP_REQUIRES_OK(context, checks.status());
     expect_shape(times, train_shape(p), "spikes", &checks);
-    expect_shape(q, train_shape(p), "coefficients", &checks);
     OP_REQUIRES_OK(context, checks.status());
     const Neuron n{tau, 0, 0, 0};
     Tensor* gradient;
@@ -304,11 +340,10 @@ class GradientOp : public OpKernel {
     Device<T> device(context);
     if constexpr (of_kernel) {
       OP_REQUIRES_OK(context, device.kernel_gradient(p, n, inputs.flat<T>().data(), times.flat<T>().data(),
-                                                     q.flat<T>().data(), gradient->flat<T>().data()));
+                                                     gradient->flat<T>().data()));
     } else {
       OP_REQUIRES_OK(context, device.times_gradient(p, n, inputs.flat<T>().data(), kernel.flat<T>().data(),
-                                                    times.flat<T>().data(), q.flat<T>().data(),
-                                                    gradient->flat<T>().data()));
+                                                    times.flat<T>().data(), gradient->flat<T>().data()));
     }
   }
 };

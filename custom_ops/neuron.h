@@ -49,16 +49,6 @@ struct Event {
   int32_t slot;   // of the sample's input, flat: where its gradient goes
 };
 
-// The output spikes of one neuron.
-template <class T>
-struct Train {
-  T* times;
-  T* slopes;      // du/dt at each spike
-  int32_t capacity;
-  int32_t count;
-  bool truncated;  // it would have fired once more
-};
-
 // E at the end of an interval. Kept finite: what is left of the membrane then is 0 either way, but not NaN.
 template <class T>
 BATS_DEVICE inline T growth_over(T seconds, T tau) {
@@ -66,40 +56,34 @@ BATS_DEVICE inline T growth_over(T seconds, T tau) {
   return growth < kInfinity<T> ? growth : kLargest<T>;
 }
 
-// Whether u reaches theta for E in (first, last]: it is above at the end, or peaks above in between. V is a number or a
-// vector of numbers (one neuron a lane); the sign at the end cannot lose a crossing that starts the next interval.
+// Whether u reaches theta for E in (1, last]: c E^2 - b E + a is 0 or less where it is smallest, at the vertex if that
+// lies in between, otherwise at the end. (Its sign at the end cannot lose a crossing that starts the next interval.)
+// V is a number or a vector of numbers, one neuron a lane; `half` is 1/(2c).
 template <class V, class T>
-BATS_DEVICE inline auto crosses(const V& a, const V& b, T c, T first, T last) {
-  const V end = (c * last - b) * last + a;
-  const V discriminant = b * b - (T(4) * c) * a;
-  return (end <= T(0)) | ((discriminant >= T(0)) & (b > T(2) * c * first) & (b < T(2) * c * last));
+BATS_DEVICE inline auto crosses(const V& a, const V& b, T c, T half, T last) {
+  const V end = V() + last, vertex = b * half, nearer = vertex < end ? vertex : end;
+  const V lowest = vertex > T(1) ? nearer : end;
+  return (c * lowest - b) * lowest + a <= T(0);
 }
 
-// Emits all spikes of a neuron between an event and the next and resets b after each. Rare: 1 event in 200.
-// A neuron whose train is full gets b = -infinity, from where it reaches no threshold any more.
+// The first spike of a neuron between an event and the next, given that it `crosses`: E at the spike, and du/dt there.
+// The reset takes reset_rate * E off b. It only falls by that, so the next spike in the same interval, if any, comes later.
 template <class T>
-BATS_DEVICE inline void fire(T a_now, T* b_now, T event_time, T growth, const Neuron& n, Train<T>* train) {
-  const double a = a_now, c = n.threshold_rate, last = growth;
-  double b = *b_now, first = 1;
-  while (crosses(a, b, c, first, last)) {
-    const double squared = b * b - 4 * c * a, x = std::sqrt(squared > 0 ? squared : 0);
-    double e = 2 * a / (b + x);  // the earlier root, where u rises
-    if (!(a > 0 && e > 0)) break;
-    e = e > first ? e : first;  // rounding must not move it out of the interval
-    e = e < last ? e : last;
-    if (train->count == train->capacity) {
-      train->truncated = true;
-      b = -kInfinity<double>;
-      break;
-    }
-    const double time = event_time + n.tau * std::log(T(e));
-    train->times[train->count] = T(time < n.simulation_time ? time : n.simulation_time);
-    train->slopes[train->count] = T(x / e);
-    ++train->count;
-    b -= n.reset_rate * e;
-    first = e;
-  }
-  *b_now = T(b);
+BATS_DEVICE inline void first_spike(T a_now, T b_now, T last, const Neuron& n, T* growth, T* slope) {
+  const double a = a_now, b = b_now, squared = b * b - 4 * n.threshold_rate * a;
+  const double x = squared > 0 ? std::sqrt(squared) : 0;  // rounding must not make a tangent nothing
+  double e = 2 * a / (b + x);                             // the earlier root, where u rises
+  e = e > 1 ? e : 1;                                      // nor move it out of the interval
+  e = e < last ? e : last;
+  *growth = T(e);
+  *slope = T(x / e);
+}
+
+// When E grew from 1 at an event to what it is at a spike.
+template <class T>
+BATS_DEVICE inline T spike_time(T event_time, T growth, const Neuron& n) {
+  const double time = event_time + n.tau * std::log(growth);
+  return T(time < n.simulation_time ? time : n.simulation_time);
 }
 
 // What the output spikes of a neuron add to the gradients of the layer's constants.
@@ -110,29 +94,29 @@ struct Totals {
   T tau;              // sum_k t_k (q_k u'(t_k) - d sum_{m>k} q_m exp(-(t_m - t_k)/tau)), a part of tau dL/d(tau)
 };
 
-// From dL/dt of the output spikes of a neuron to the coefficients q_k = dL/dt_k / u'(t_k) that every gradient shares, with
-// the effect of each spike on the later ones through its reset:  dt_m/dt_k = d exp(-(t_m - t_k)/tau) / u'(t_m).
-// A spike at a tangent (u' = 0) has no derivative and counts as constant; `min_slope` bounds the others. `q` may be
-// `gradient`.
+// Goes backwards over the spikes of a neuron, from dL/dt of each to the coefficient q = dL/dt / u'(t) that every gradient
+// shares, with the effect of the spike on the later ones through its reset:  dt_m/dt_k = d exp(-(t_m - t_k)/tau) / u'(t_m).
+// A spike at a tangent (u' = 0) has no derivative and counts as constant; `min_slope` bounds the others.
 template <class T>
-BATS_DEVICE inline Totals<T> coefficients(const T* times, const T* slopes, const T* gradient, int32_t capacity,
-                                          T min_slope, const Neuron& n, T* q) {
-  int32_t count = 0;
-  while (count < capacity && times[count] < kInfinity<T>) ++count;
-  for (int32_t k = count; k < capacity; ++k) q[k] = T(0);
-  const T tau = T(n.tau), d = T(n.reset_rate);
-  Totals<T> totals{T(0), T(0), T(0)};
-  T later = T(0);  // sum over the later spikes of q exp(-(t_m - t_k)/tau)
-  for (int32_t k = count - 1; k >= 0; --k) {
-    if (k + 1 < count) later = (later + q[k + 1]) * T(std::exp(-(times[k + 1] - times[k]) / tau));
-    const T slope = slopes[k] > min_slope ? slopes[k] : min_slope;
-    q[k] = slopes[k] > T(0) ? (gradient[k] + d * later) / slope : T(0);
-    totals.threshold += q[k];
-    totals.delta_threshold += later;  // what the reset at t_k takes off the membrane at the later spikes
-    totals.tau += times[k] * (q[k] * slopes[k] - d * later);
+class Adjoint {
+ public:
+  BATS_DEVICE T coefficient(T time, T slope, T gradient, T min_slope, const Neuron& n, Totals<T>* totals) {
+    const T d = T(n.reset_rate);
+    const T since = time < next_ ? time - next_ : T(0);
+    later_ *= std::exp(since / T(n.tau));
+    const T q = slope > T(0) ? (gradient + d * later_) / (slope > min_slope ? slope : min_slope) : T(0);
+    totals->threshold += q;
+    totals->delta_threshold += later_;  // what the reset takes off the membrane at the later spikes
+    totals->tau += time * (q * slope - d * later_);
+    later_ += q;
+    next_ = time;
+    return q;
   }
-  return totals;
-}
+
+ private:
+  T next_ = T(0);   // the spike after, if there is one
+  T later_ = T(0);  // sum of q exp(-(t_m - next_)/tau) over it and the later ones
+};
 
 // The largest u / tau of an interval between events, where it is, as E, and du/dt there: a peak in closed form at
 // E = 2a/b inside the interval, otherwise its end, for which E is given as 0. (Its start is the end of the one before.)
@@ -145,22 +129,7 @@ BATS_DEVICE inline void interval_peak(const V& a, const V& b, T growth, T decay,
   *slope = inside ? V() : (T(2) * a * decay - b) * decay;
 }
 
-// The first event after `time`, or `count`.
-template <class T>
-BATS_DEVICE inline int64_t event_after(const Event<T>* events, int64_t count, T time) {
-  int64_t low = 0, high = count;
-  while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    if (events[middle].time <= time) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  return low;
-}
-
-// Where and when the largest potential of a neuron is, from the interval that has it.
+// Where and when the largest potential of a neuron is, from the event whose interval has it.
 template <class T>
 struct Peak {
   T time, slope;  // slope 0: nothing but the membrane ends the rise
@@ -168,12 +137,12 @@ struct Peak {
 };
 
 template <class T>
-BATS_DEVICE inline Peak<T> locate_peak(const Event<T>* events, int64_t count, T start, T at, T slope, const Neuron& n) {
-  // The time of an end is taken from its event: not a rounding later, when the event would count as its cause.
-  if (at > T(0)) return {start + T(n.tau) * std::log(at), T(0), -1};
-  const int64_t next = event_after(events, count, start);
-  if (next == count) return {T(n.simulation_time), T(0), -1};
-  return {events[next].time, slope, events[next].slot};
+BATS_DEVICE inline Peak<T> locate_peak(const Event<T>* events, int64_t count, int64_t event, T at, T slope,
+                                       const Neuron& n) {
+  if (event < 0) return {kInfinity<T>, T(0), -1};  // no input
+  if (at > T(0)) return {events[event].time + T(n.tau) * std::log(at), T(0), -1};
+  if (event + 1 == count) return {T(n.simulation_time), T(0), -1};
+  return {events[event + 1].time, slope, events[event + 1].slot};
 }
 
 }  // namespace bats

@@ -40,22 +40,18 @@ absl::Status SpikesShape(InferenceContext* c) {
   TF_RETURN_IF_ERROR(c->Concatenate(neurons, c->Vector(max_spikes), &trains));
   c->set_output(0, trains);
   c->set_output(1, neurons);
-  c->set_output(2, trains);
-  c->set_output(3, c->Scalar());
-  c->set_output(4, c->Vector(InferenceContext::kUnknownDim));
+  c->set_output(2, c->Scalar());
+  for (int i = 3; i < 5; ++i) c->set_output(i, c->Vector(InferenceContext::kUnknownDim));
   return absl::OkStatus();
 }
 
 absl::Status CoefficientsShape(InferenceContext* c) {
-  ShapeHandle trains, neurons;
+  ShapeHandle trains;
   TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 5, &trains));
   TF_RETURN_IF_ERROR(c->Merge(trains, c->input(1), &trains));
-  TF_RETURN_IF_ERROR(c->Merge(trains, c->input(2), &trains));
   TF_RETURN_IF_ERROR(Scalars(c, 3));
-  TF_RETURN_IF_ERROR(c->Subshape(trains, 0, 4, &neurons));
-  TF_RETURN_IF_ERROR(c->Concatenate(neurons, c->Vector(3), &neurons));
-  c->set_output(0, trains);
-  c->set_output(1, neurons);
+  c->set_output(0, c->Vector(InferenceContext::kUnknownDim));
+  c->set_output(1, c->Matrix(InferenceContext::kUnknownDim, 3));
   return absl::OkStatus();
 }
 
@@ -64,7 +60,7 @@ absl::Status PeaksShape(InferenceContext* c) {
   TF_RETURN_IF_ERROR(Neurons(c, 0, 1, &neurons));
   TF_RETURN_IF_ERROR(Scalars(c, 2));
   for (int i = 0; i < 4; ++i) c->set_output(i, neurons);
-  c->set_output(4, c->Vector(InferenceContext::kUnknownDim));
+  for (int i = 4; i < 6; ++i) c->set_output(i, c->Vector(InferenceContext::kUnknownDim));
   return absl::OkStatus();
 }
 
@@ -92,9 +88,9 @@ REGISTER_OP("TtfsKeras>BatsSpikes")
     .Input("simulation_time: T")
     .Output("spikes: T")
     .Output("counts: int32")
-    .Output("slopes: T")
     .Output("overflow: int64")
     .Output("events: uint8")
+    .Output("crossings: uint8")
     .SetShapeFn(SpikesShape)
     .Doc(R"doc(
 Simulates a layer of multi-spike neurons exactly, event by event.
@@ -103,28 +99,28 @@ times: input spikes (batch, height, width, channels, slots) in seconds, in any o
 kernel: (kernel_height, kernel_width, channels, units).
 spikes: (batch, out_height, out_width, units, max_spikes) in seconds, ascending, inf for none.
 counts: spikes of each neuron.
-slopes: du/dt at each spike, 0 for none.
 min_slope: what the gradient takes for smaller slopes.
 overflow: neurons that would have fired more than max_spikes times.
-events: what the gradient ops need not find again; on a GPU nothing.
+events, crossings: for the gradient ops, in a form of the device's own.
 )doc");
 
 REGISTER_OP("TtfsKeras>BatsCoefficients")
     .Attr("T: {float, double}")
     .Attr("min_slope: float = 0")
     .Input("spikes: T")
-    .Input("slopes: T")
     .Input("gradient: T")
+    .Input("crossings: uint8")
     .Input("delta_threshold: T")
     .Input("tau_s: T")
-    .Output("coefficients: T")
+    .Output("coefficients: uint8")
     .Output("totals: T")
     .SetShapeFn(CoefficientsShape)
     .Doc(R"doc(
 Divides the gradient of each spike, resets included, by the slope of the membrane there.
 
-coefficients: what the gradients of kernel and times are made of.
-totals: for each neuron the gradients of threshold and delta_threshold, and its part of 2 tau_s times that of 2 tau_s.
+coefficients: what the gradients of kernel and times are made of, in a form of the device's own.
+totals: for each of some groups of neurons the gradients of threshold and delta_threshold, and its part of 2 tau_s times
+    that of 2 tau_s.
 )doc");
 
 REGISTER_OP("TtfsKeras>BatsKernelGradient")
@@ -132,8 +128,8 @@ REGISTER_OP("TtfsKeras>BatsKernelGradient")
     .Input("times: T")
     .Input("kernel: T")
     .Input("spikes: T")
-    .Input("coefficients: T")
     .Input("events: uint8")
+    .Input("coefficients: uint8")
     .Input("tau_s: T")
     .Output("gradient: T")
     .SetShapeFn(GradientShape<1>)
@@ -144,8 +140,8 @@ REGISTER_OP("TtfsKeras>BatsTimesGradient")
     .Input("times: T")
     .Input("kernel: T")
     .Input("spikes: T")
-    .Input("coefficients: T")
     .Input("events: uint8")
+    .Input("coefficients: uint8")
     .Input("tau_s: T")
     .Output("gradient: T")
     .SetShapeFn(GradientShape<0>)
@@ -162,6 +158,7 @@ REGISTER_OP("TtfsKeras>BatsPeaks")
     .Output("slopes: T")
     .Output("slots: int32")
     .Output("events: uint8")
+    .Output("crossings: uint8")
     .SetShapeFn(PeaksShape)
     .Doc(R"doc(
 The largest membrane potential that each neuron reaches where it is never reset, in closed form.
@@ -170,5 +167,5 @@ peaks: (batch, out_height, out_width, units), -inf without input spikes.
 peak_times: when, in seconds, inf without input spikes.
 slopes: du/dt just before, where an input cuts the rise off, else 0.
 slots: that input's place in the flat input of the sample, or -1.
-events: see TtfsKeras>BatsSpikes.
+events, crossings: see TtfsKeras>BatsSpikes; a peak is a spike with slope 1.
 )doc");

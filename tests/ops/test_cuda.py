@@ -38,8 +38,16 @@ def build_and_run(folder: Path, flags: list[str], random_layers: int) -> str:
 
 
 @needs_compiler
-def test_cpu_and_cuda_kernels_agree(tmp_path):
-    assert re.fullmatch(r"\d+ layers, .*\n", build_and_run(tmp_path, ["-O2"], random_layers=24))
+@pytest.mark.parametrize("level", [None, "x86-64-v3", "x86-64-v4"])
+def test_cpu_and_cuda_kernels_agree(tmp_path, level):
+    flags = ["-O2"]
+    if level:
+        source, flags = tmp_path / "supports.cc", [*flags, f"-march={level}"]
+        source.write_text(f'int main() {{ return !__builtin_cpu_supports("{level}"); }}')
+        built = run("g++", source, "-o", tmp_path / "supports")
+        if built.returncode or run(tmp_path / "supports").returncode:
+            pytest.skip(f"this CPU is no {level}")
+    assert re.fullmatch(r"\d+ layers, .*\n", build_and_run(tmp_path, flags, random_layers=24))
 
 
 @needs_compiler

@@ -46,10 +46,9 @@ class LatencyEncoder(SpikeTrainLayer):
         """Return the trains."""
         low, high = self.input_range
         brightness = (tf.cast(values, self.compute_dtype) - low) / (high - low)
-        # Positive tests: NaN fails both. Where there is no spike the time is computed from a value without meaning.
-        fires = brightness > 0
-        times = self.time_window * (1 - tf.where(brightness < 1, tf.where(fires, brightness, 1), 1))
-        return tf.where(fires, times, float("inf"))[..., tf.newaxis]
+        # Positive tests: NaN fails both.
+        times = self.time_window * (1 - tf.where(brightness < 1, brightness, 1))
+        return tf.where(brightness > 0, times, float("inf"))[..., tf.newaxis]
 
     def compute_output_shape(self, input_shape):
         """Return the input's shape with one slot per value."""

@@ -18,9 +18,8 @@ class SpikeMonitor(keras.metrics.Metric):
     def __init__(self, layer, neurons):
         super().__init__(name=f"{layer}_spikes", dtype="float32")
         self.layer = layer
-        self.samples = self.add_variable((), "zeros", name="samples")
-        self.overflow = self.add_variable((), "zeros", name="overflow")
-        self.spikes = self.add_variable((neurons,), "zeros", name="spikes")
+        # Spikes of each neuron, samples, overflow: one variable, as each costs a training step time of its own.
+        self.totals = self.add_variable((neurons + 2,), "zeros", name="totals")
 
     def update_state(self, counts, overflow):
         """Add a batch.
@@ -29,19 +28,20 @@ class SpikeMonitor(keras.metrics.Metric):
             counts: int32 (batch, ..., units), spikes of each neuron.
             overflow: scalar, truncated trains of the batch.
         """
-        self.samples.assign_add(tf.cast(tf.shape(counts)[0], self.dtype))
-        self.overflow.assign_add(tf.cast(overflow, self.dtype))
-        self.spikes.assign_add(tf.cast(tf.reshape(tf.reduce_sum(counts, axis=0), [-1]), self.dtype))
+        spikes = tf.reshape(tf.reduce_sum(counts, axis=0), [-1])
+        others = tf.stack([tf.shape(counts)[0], tf.cast(overflow, counts.dtype)])
+        self.totals.assign_add(tf.cast(tf.concat([spikes, others], axis=0), self.dtype))
 
     def silent(self):
         """Return which neurons have not fired, bool (neurons,)."""
-        return tf.convert_to_tensor(self.spikes) == 0
+        return tf.convert_to_tensor(self.totals)[:-2] == 0
 
     def result(self):
         """Return the three by name."""
-        samples = tf.maximum(tf.convert_to_tensor(self.samples), 1)
+        totals = tf.convert_to_tensor(self.totals)
+        samples = tf.maximum(totals[-2], 1)
         return {
-            f"{self.layer}_spikes": tf.reduce_sum(self.spikes) / samples,
+            f"{self.layer}_spikes": tf.reduce_sum(totals[:-2]) / samples,
             f"{self.layer}_silent": tf.reduce_mean(tf.cast(self.silent(), self.dtype)),
-            f"{self.layer}_overflow": self.overflow / samples,
+            f"{self.layer}_overflow": totals[-1] / samples,
         }

@@ -36,7 +36,7 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
         return reference.spikes(
             times, kernel, threshold, delta_threshold, tau_s, simulation_time, max_spikes, min_slope
         )
-    spikes, counts, _, overflow, _ = raw.ttfs_keras_bats_spikes(
+    spikes, counts, overflow, *_ = raw.ttfs_keras_bats_spikes(
         times, kernel, threshold, delta_threshold, tau_s, simulation_time, max_spikes=max_spikes, min_slope=min_slope
     )
     return spikes, counts, overflow
@@ -69,15 +69,15 @@ def peaks(times, kernel, tau_s, simulation_time):
 @tf.RegisterGradient("TtfsKeras>BatsSpikes")
 def _spikes_gradient(op, gradient, *_):
     times, kernel, threshold, delta_threshold, tau_s, _ = op.inputs
-    spikes, _, slopes, _, events = op.outputs
+    spikes, _, _, events, crossings = op.outputs
     raw = library()
     # Several ops, so that a graph drops what nobody asks for.
     coefficients, totals = raw.ttfs_keras_bats_coefficients(
-        spikes, slopes, gradient, delta_threshold, tau_s, min_slope=op.get_attr("min_slope")
+        spikes, gradient, crossings, delta_threshold, tau_s, min_slope=op.get_attr("min_slope")
     )
-    kernel_gradient = raw.ttfs_keras_bats_kernel_gradient(times, kernel, spikes, coefficients, events, tau_s)
-    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, spikes, coefficients, events, tau_s)
-    threshold_gradient, delta_gradient, spikes_part = tf.unstack(tf.reduce_sum(tf.reshape(totals, [-1, 3]), axis=0))
+    kernel_gradient = raw.ttfs_keras_bats_kernel_gradient(times, kernel, spikes, events, coefficients, tau_s)
+    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, spikes, events, coefficients, tau_s)
+    threshold_gradient, delta_gradient, spikes_part = tf.unstack(tf.reduce_sum(totals, axis=0))
     # The potential is homogeneous of degree 1 in all times, thresholds and tau_s: measured in another unit, all of them
     # scale alike. Euler's theorem then gives the derivative by tau_s from the others.
     finite = tf.math.is_finite(times)
@@ -91,11 +91,12 @@ def _spikes_gradient(op, gradient, *_):
 @tf.RegisterGradient("TtfsKeras>BatsPeaks")
 def _peaks_gradient(op, gradient, *_):
     times, kernel, tau_s, _ = op.inputs
-    _, peak_times, slopes, slots, events = op.outputs
+    _, peak_times, slopes, slots, events, crossings = op.outputs
     raw = library()
-    # At fixed time du/dw and du/dt_j are those of a spike there, with -gradient for the coefficient.
-    at, coefficients = peak_times[..., tf.newaxis], -gradient[..., tf.newaxis]
-    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, at, coefficients, events, tau_s)
+    # At fixed time du/dw and du/dt_j are those of a lone spike there, with slope 1, times -1.
+    at, one = peak_times[..., tf.newaxis], tf.ones_like(tau_s)
+    coefficients, _ = raw.ttfs_keras_bats_coefficients(at, -gradient[..., tf.newaxis], crossings, one, tau_s)
+    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, at, events, coefficients, tau_s)
     # An input that cuts the rise off moves the peak along.
     shape = tf.shape(times, tf.int64)
     per_sample = tf.reduce_prod(shape[1:])
@@ -105,7 +106,7 @@ def _peaks_gradient(op, gradient, *_):
     # The time constant is no weight where peaks are used, and would need the peak's own derivative.
     return (
         times_gradient + tf.reshape(moved, shape),
-        raw.ttfs_keras_bats_kernel_gradient(times, kernel, at, coefficients, events, tau_s),
+        raw.ttfs_keras_bats_kernel_gradient(times, kernel, at, events, coefficients, tau_s),
         None,
         None,
     )

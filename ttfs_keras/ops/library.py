@@ -16,6 +16,7 @@ from ttfs_keras.errors import OpLibraryError
 logger = logging.getLogger("ttfs_keras")
 
 REFERENCE = "TTFS_KERAS_REFERENCE"  # environment variable that asks for the plain-TensorFlow reference
+LIBRARIES = ("bats_ops_v4", "bats_ops_v3", "bats_ops")  # the best first: for AVX-512, for AVX2, for every CPU
 REBUILD = "Rebuild it: pip install --no-build-isolation --force-reinstall --no-deps <the folder of ttfs_keras>"
 
 
@@ -43,13 +44,14 @@ def library():
 
 
 def find():
-    """Return the path of the library that this package was installed with, or None.
+    """Return the path of the best library for this CPU that this package was installed with, or None.
 
     An editable install keeps it apart from the sources; as a file with an extension module's suffix it is found all
     the same.
     """
-    spec = importlib.util.find_spec("ttfs_keras.ops.bats_ops")
-    return Path(spec.origin) if spec and spec.origin else None
+    specs = [importlib.util.find_spec(f"ttfs_keras.ops.{name}") for name in LIBRARIES]
+    paths = [Path(spec.origin) for spec in specs if spec and spec.origin]
+    return next((path for path in paths if not _mismatches(path)), paths[-1] if paths else None)
 
 
 def load(path):
@@ -84,12 +86,9 @@ def _mismatches(path):
     running = importlib.metadata.version("tensorflow")
     if running.split(".")[:2] != version[:2]:
         problems.append(f"expected TensorFlow {built['tensorflow']}, which it was built for. Received: {running}")
-    missing = sorted(instructions - _instructions(instructions))
+    missing = sorted(instructions - _instructions())
     if missing:
-        problems.append(
-            f"expected a CPU with {', '.join(missing)}. Received: one without; build with "
-            "--config-settings=cmake.define.TTFS_KERAS_CPU=x86-64"
-        )
+        problems.append(f"expected a CPU with {', '.join(missing)}. Received: one without")
     return problems
 
 
@@ -108,13 +107,13 @@ def _truncation(path):
     return [] if size >= whole else [f"expected {whole} bytes. Received: {size}; it was cut off"]
 
 
-def _instructions(default, cpuinfo=Path("/proc/cpuinfo")):
-    """Return the instruction sets of this CPU; the default where the system does not tell."""
+def _instructions(cpuinfo=Path("/proc/cpuinfo")):
+    """Return the instruction sets of this CPU; none where the system does not tell."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return set(default)
-    return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set(default))
+        return set()
+    return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set())
 
 
 def _registered():
