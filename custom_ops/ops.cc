@@ -123,29 +123,22 @@ totals: for each of some groups of neurons the gradients of threshold and delta_
     that of 2 tau_s.
 )doc");
 
-REGISTER_OP("TtfsKeras>BatsKernelGradient")
-    .Attr("T: {float, double}")
-    .Input("times: T")
-    .Input("kernel: T")
-    .Input("spikes: T")
-    .Input("events: uint8")
-    .Input("coefficients: uint8")
-    .Input("tau_s: T")
-    .Output("gradient: T")
-    .SetShapeFn(GradientShape<1>)
-    .Doc("The gradient of the kernel of TtfsKeras>BatsSpikes or TtfsKeras>BatsPeaks.");
+// With respect to the input `of` of the layer's op.
+#define BATS_REGISTER_GRADIENT(name, of, input)                                              \
+  REGISTER_OP(name)                                                                         \
+      .Attr("T: {float, double}")                                                           \
+      .Input("times: T")                                                                    \
+      .Input("kernel: T")                                                                   \
+      .Input("spikes: T")                                                                   \
+      .Input("events: uint8")                                                               \
+      .Input("coefficients: uint8")                                                         \
+      .Input("tau_s: T")                                                                    \
+      .Output("gradient: T")                                                                \
+      .SetShapeFn(GradientShape<input>)                                                     \
+      .Doc("The gradient of the " of " of TtfsKeras>BatsSpikes or TtfsKeras>BatsPeaks.")
 
-REGISTER_OP("TtfsKeras>BatsTimesGradient")
-    .Attr("T: {float, double}")
-    .Input("times: T")
-    .Input("kernel: T")
-    .Input("spikes: T")
-    .Input("events: uint8")
-    .Input("coefficients: uint8")
-    .Input("tau_s: T")
-    .Output("gradient: T")
-    .SetShapeFn(GradientShape<0>)
-    .Doc("The gradient of the input times of TtfsKeras>BatsSpikes or TtfsKeras>BatsPeaks.");
+BATS_REGISTER_GRADIENT("TtfsKeras>BatsTimesGradient", "times", 0);
+BATS_REGISTER_GRADIENT("TtfsKeras>BatsKernelGradient", "kernel", 1);
 
 REGISTER_OP("TtfsKeras>BatsPeaks")
     .Attr("T: {float, double}")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+from tests.training.interruption import whole_and_resumed
 from ttfs_keras import ConfigurationError, WeightsError, plots
 from ttfs_keras.bats import metrics
 from ttfs_keras.data import load
@@ -120,10 +121,6 @@ def test_a_saved_model_goes_on_training(tmp_path):
     assert any((old != new).any() for old, new in zip(before, kernels(folder), strict=True))
 
 
-class Stop(Exception):
-    pass
-
-
 # Elastic deformation, scaling and recovery must all go on where they stopped.
 RUNS = {
     "spike_count": {"scaling": 0.1, "recovery": 2.0},
@@ -132,21 +129,9 @@ RUNS = {
 
 
 @pytest.mark.parametrize(("name", "moment"), [("spike_count", "write_json"), ("conv", "write_metrics")])
-def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path, monkeypatch, name, moment):
+def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path, name, moment):
     settings = {"model_name": name, "epochs": 2, "save": True, **RUNS[name]}
-    whole, expected = trained(tmp_path / "whole", **settings)
-    calls, original = [], getattr(record, moment)
-
-    def failing(path, content):
-        calls.append(path)
-        if len(calls) == 2:
-            raise Stop
-        original(path, content)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(record, moment, failing)
-        trained(tmp_path / "cut", **settings)
-    cut, received = trained(tmp_path / "cut", resume=True, **settings)
+    (whole, expected), (cut, received) = whole_and_resumed(trained, tmp_path, moment, 2, **settings)
     assert received["accuracy"] == expected["accuracy"]
     for a, b in zip(kernels(whole), kernels(cut), strict=True):
         np.testing.assert_array_equal(a, b)

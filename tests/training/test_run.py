@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests import tolerances
+from tests.training.interruption import whole_and_resumed
 from ttfs_keras import ConfigurationError, WeightsError
 from ttfs_keras.data import load
 from ttfs_keras.plots import read_metrics
-from ttfs_keras.training import record
 from ttfs_keras.training import run as run_module
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.run import run
@@ -111,26 +111,10 @@ def test_the_flags_act(tmp_path):
     assert card["latency"] < wide["latency"]
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("moment", ["write_metrics", "write_json"])
-def test_a_crash_at_any_moment_then_resume_equals_the_uninterrupted_run(tmp_path, monkeypatch, moment):
+def test_a_crash_at_any_moment_then_resume_equals_the_uninterrupted_run(tmp_path, moment):
     settings = {"epochs": 4, "save": True, "noise": 0.02, "train_samples": 250}
-    whole, expected = trained(tmp_path / "whole", **settings)
-    calls, original = [], getattr(record, moment)
-
-    def failing(path, content):
-        calls.append(path)
-        if len(calls) == 3:
-            raise Stop
-        original(path, content)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(record, moment, failing)
-        trained(tmp_path / "cut", **settings)
-    cut, received = trained(tmp_path / "cut", resume=True, **settings)
+    (whole, expected), (cut, received) = whole_and_resumed(trained, tmp_path, moment, 3, **settings)
     assert all(np.array_equal(a, b) for a, b in zip(weights(whole), weights(cut), strict=True))
     assert received["accuracy"] == expected["accuracy"]
     losses = [read_metrics(folder / "metrics.csv")["loss"] for folder in (whole, cut)]

@@ -19,22 +19,8 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
     and the first derivatives of u(t) = threshold by times, kernel, threshold, delta_threshold and tau_s are exact;
     there are no second ones. Memory grows with (output spikes) x (input spikes of a sample).
 
-    Args:
-        times: input spikes (batch, height, width, channels, slots) in seconds, any order, inf for none; a dense
-            layer's is 1 x 1. Only batch and slots may be unknown. All tensors are float32 or all are float64.
-        kernel: (kernel_height, kernel_width, channels, units).
-        threshold, delta_threshold: scalars, in units of u, above 0.
-        tau_s: synaptic time constant, scalar, seconds, above 0.
-        simulation_time: scalar, seconds, above 0: no spikes after it, no effect of input at or after it.
-        max_spikes: int, length of a train; a neuron is silent once its train is full.
-        min_slope: the gradient takes at least this for du/dt at a spike; 0: as it is.
-
-    Returns:
-        (times, counts, overflow): (batch, out_height, out_width, units, max_spikes) ascending, inf for none;
-        int32 (batch, out_height, out_width, units); int64 scalar, the neurons that would have fired once more.
-
-    Raises:
-        tf.errors.InvalidArgumentError: a scalar is not positive, or a time is NaN or negative.
+    Arguments, results and errors are those of `ttfs_keras.ops.spikes`; of the sizes of `times` only batch and slots may
+    be unknown.
     """
     _check(times, threshold, delta_threshold, tau_s, simulation_time)
     tau = 2 * tau_s
