@@ -60,7 +60,7 @@ __device__ void sort(Event<T>* events, int64_t count) {
   }
 }
 
-// A block lists the spikes before `end` of its column, as EventList of events.h does.
+// A block lists the spikes before `end` of its column, as Gatherer and list_events of events.h do.
 template <class T>
 __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Lists<T> lists) {
   __shared__ Event<T> shared[kSharedEvents];
@@ -133,23 +133,21 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
   int32_t count = 0;
   bool truncated = false;
   const T c = T(n.threshold_rate), half = T(0.5) / c;
+  const Event<T>* list = lists.events + lane.block * lists.field;
+  const int64_t listed = lists.counts[lane.block];
   T a = T(0), b = T(0);
-  for_each_event(p, lists, lane, kernel, [&](int64_t, const Event<T>& event, T weight) {
+  for_each_event(p, lists, lane, kernel, [&](int64_t index, const Event<T>& event, T weight) {
     a += weight;
     b += weight;
     if (!(event.growth > T(1))) return;  // more input at the same time
-    T growth, slope;
-    while (crosses(a, b, c, half, event.growth)) {
+    auto spike = [&](T growth, T slope) {
       truncated = count == p.capacity;
-      if (truncated) {
-        b = -kInfinity<T>;  // from where it reaches no threshold any more
-        break;
-      }
-      first_spike(a, b, event.growth, n, &growth, &slope);
-      times[count] = spike_time(event.time, growth, n);
+      if (truncated) return false;
+      times[count] = spike_time(list, listed, index, growth, n);
       slopes[count++] = slope;
-      b -= T(n.reset_rate) * growth;
-    }
+      return true;
+    };
+    if (crosses(a, b, c, half, event.growth)) b = T(fire(a, b, event.growth, n, spike));
     a *= event.decay * event.decay;
     b *= event.decay;
   });

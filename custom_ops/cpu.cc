@@ -105,14 +105,11 @@ struct Simulation {
       }
       const T growth = event.growth;
       if (!(growth > T(1))) continue;  // more input at the same time
-      for (;;) {
-        Hits<T> hits;
-        for (int v = 0; v < Tile<T>::vectors; ++v) hits[v] = crosses(a.v[v], b.v[v], c, half, growth);
-        if (!hits.any()) break;
-        const uint64_t lanes = hits.lanes(used);
-        if (!lanes) break;
-        const Tile<T> drive = a, reset = b;  // copies, so that a and b can stay in registers
-        b = fire(lanes, drive, reset, growth, int32_t(&event - events.begin()), n);
+      Hits<T> hits;
+      for (int v = 0; v < Tile<T>::vectors; ++v) hits[v] = crosses(a.v[v], b.v[v], c, half, growth);
+      if (hits.any()) {
+        const Tile<T> drive = a, before = b;  // copies, so that a and b can stay in registers
+        b = fire_lanes(hits.lanes(used), drive, before, growth, int32_t(&event - events.begin()), n);
       }
       for (int v = 0; v < Tile<T>::vectors; ++v) {
         a.v[v] *= event.decay * event.decay;
@@ -120,30 +117,33 @@ struct Simulation {
       }
     }
     for (auto crossing = crossings->begin() + before; crossing != crossings->end(); ++crossing) {
-      crossing->time = spike_time(events[crossing->event].time, crossing->growth, n);
+      crossing->time = spike_time(events.begin(), events.size(), crossing->event, crossing->growth, n);
       times[crossing->lane * capacity + crossing->index] = crossing->time;
     }
   }
 
-  // Adds a spike of the neurons in those lanes, but for its time, which takes a logarithm, and returns b after the resets.
-  // One whose train is full gets b = -infinity, from where it reaches no threshold any more. A function of its own, so
-  // that the registers belong to the loop that calls it in one of several events.
-  __attribute__((noinline)) Tile<T> fire(uint64_t lanes, const Tile<T>& a, const Tile<T>& b, T last, int32_t event,
-                                         const Neuron& n) {
+  // Adds the spikes of the neurons in those lanes, but for their times, which take logarithms, and returns b after the
+  // resets. A function of its own, so that the registers belong to the loop that calls it in one of several events.
+  __attribute__((noinline)) Tile<T> fire_lanes(uint64_t lanes, const Tile<T>& a, const Tile<T>& b, T last,
+                                               int32_t event, const Neuron& n) {
     Tile<T> after = b;
     for (; lanes; lanes &= lanes - 1) {
       const int lane = __builtin_ctzll(lanes);
-      if (counts[lane] == capacity) {
-        ++truncated;
-        add_to_lane(&after, lane, -kInfinity<T>);
-        continue;
-      }
-      Crossing<T>& crossing = crossings->emplace_back();
-      crossing.event = event;
-      crossing.lane = lane;
-      crossing.index = counts[lane]++;
-      first_spike(lane_array(a)[lane], lane_array(b)[lane], last, n, &crossing.growth, &crossing.slope);
-      add_to_lane(&after, lane, -T(n.reset_rate) * crossing.growth);
+      auto spike = [&](T growth, T slope) {
+        if (counts[lane] == capacity) {
+          ++truncated;
+          return false;
+        }
+        Crossing<T>& crossing = crossings->emplace_back();
+        crossing.event = event;
+        crossing.lane = lane;
+        crossing.index = counts[lane]++;
+        crossing.growth = growth;
+        crossing.slope = slope;
+        return true;
+      };
+      const T before = lane_array(b)[lane];
+      add_to_lane(&after, lane, T(fire(lane_array(a)[lane], before, last, n, spike) - before));
     }
     return after;
   }
@@ -201,6 +201,25 @@ int64_t spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kern
   record_crossings(p, kernel, events.total(), parallel, record.crossings, work);
   *overflow = truncated;
   return 0;
+}
+
+template <class T>
+bool belong(const Problem& p, const Lists<Crossing<T>>& crossings) {
+  for (int64_t list = 0; list < trains_lists<T>(p); ++list) {
+    const int used = Tiles<T>::used(p, list / p.columns());
+    for (const Crossing<T>& crossing : crossings[list])
+      if (crossing.lane >= used || crossing.index >= p.capacity) return false;
+  }
+  return true;
+}
+
+template <class T>
+bool belong(const Problem& p, const Lists<Event<T>>& events, const Lists<Echo<T>>& echoes) {
+  for (int64_t list = 0; list < trains_lists<T>(p); ++list) {
+    const List<Echo<T>> ordered = echoes[list];
+    if (ordered.size() > 0 && ordered.end()[-1].event >= events[list % p.columns()].size()) return false;
+  }
+  return true;
 }
 
 template <class T>
@@ -273,7 +292,7 @@ void kernel_gradient(const Problem& p, const Neuron& n, const Lists<Event<T>>& e
 }
 
 template <class T>
-void times_gradient(const Problem& p, const Neuron&, const T* kernel, const Lists<Event<T>>& events,
+void times_gradient(const Problem& p, const T* kernel, const Lists<Event<T>>& events,
                     const Lists<Echo<T>>& echoes, T* gradient, const Parallel& parallel) {
   Tiles<T> weights = tiled(p, kernel, parallel);
   const int64_t tiles = weights.count(p);
@@ -357,14 +376,16 @@ int64_t peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kerne
 #define BATS_INSTANTIATE(T)                                                                                            \
   template int64_t tile_width<T>();                                                                                    \
   template int64_t trains_lists<T>(const Problem&);                                                                    \
+  template bool belong<T>(const Problem&, const Lists<Crossing<T>>&);                                                  \
+  template bool belong<T>(const Problem&, const Lists<Event<T>>&, const Lists<Echo<T>>&);                              \
   template int64_t spikes<T>(const Problem&, const Neuron&, const T*, const T*, T*, int32_t*, int64_t*,                \
                              const Parallel&, const Record&);                                                          \
   template void coefficients<T>(const Problem&, const Neuron&, T, const Lists<Crossing<T>>&, const T*,                 \
                                 const Allocate&, Totals<T>*, const Parallel&);                                         \
   template void kernel_gradient<T>(const Problem&, const Neuron&, const Lists<Event<T>>&, const Lists<Echo<T>>&, T*,   \
                                    const Parallel&);                                                                   \
-  template void times_gradient<T>(const Problem&, const Neuron&, const T*, const Lists<Event<T>>&,                     \
-                                  const Lists<Echo<T>>&, T*, const Parallel&);                                         \
+  template void times_gradient<T>(const Problem&, const T*, const Lists<Event<T>>&, const Lists<Echo<T>>&, T*,         \
+                                  const Parallel&);                                                                    \
   template int64_t peaks<T>(const Problem&, const Neuron&, const T*, const T*, T*, T*, T*, int32_t*, const Parallel&,  \
                             const Record&);
 

@@ -14,7 +14,8 @@ namespace bats::cpu {
 using Parallel = std::function<void(int64_t total, int64_t cost, const std::function<void(int64_t, int64_t)>& work)>;
 
 // A forward kernel keeps what it finds out for the gradients: the events of each column, and for each tile of neurons of
-// each column a list of its spikes in time order, tile after tile. Backwards these become echoes.
+// each column a list of its spikes, tile after tile: in the order of their events, and those of a neuron in that of time.
+// Backwards these become echoes.
 
 // A spike of a neuron.
 template <class T>
@@ -45,6 +46,12 @@ int64_t tile_width();
 template <class T>
 int64_t trains_lists(const Problem& p);
 
+// Whether lists can be those of a layer, beyond that they `fit`: the gradients read where they say.
+template <class T>
+bool belong(const Problem& p, const Lists<Crossing<T>>& crossings);
+template <class T>
+bool belong(const Problem& p, const Lists<Event<T>>& events, const Lists<Echo<T>>& echoes);
+
 // Simulates the layer. Writes times (padded with inf), counts and the number of neurons whose train was full when they
 // crossed the threshold once more. Returns the number of NaN or negative input times; if there are any, the results are
 // meaningless.
@@ -64,8 +71,8 @@ void kernel_gradient(const Problem& p, const Neuron& n, const Lists<Event<T>>& e
 
 // dL/dt_j = sum_p w_pj sum_k q_k (2 exp(-2 (t_k - t_j)/tau) - exp(-(t_k - t_j)/tau)).
 template <class T>
-void times_gradient(const Problem& p, const Neuron& n, const T* kernel, const Lists<Event<T>>& events,
-                    const Lists<Echo<T>>& echoes, T* gradient, const Parallel& parallel);
+void times_gradient(const Problem& p, const T* kernel, const Lists<Event<T>>& events, const Lists<Echo<T>>& echoes,
+                    T* gradient, const Parallel& parallel);
 
 // The largest membrane potential without any spike, at the end of the first interval or later, and its time; -inf and
 // inf for a neuron without input spikes. Where an input cuts the rise off, du/dt just before and the input's slot in the

@@ -54,10 +54,10 @@ class Gatherer {
       for (; k + Tile<T>::width <= span; k += Tile<T>::width) {  // most slots are empty: a tile of them at once
         Hits<T> spikes, valid;
         for (int v = 0; v < Tile<T>::vectors; ++v) {
-          Lanes<T> times;
-          std::memcpy(&times, slots + k + v * Tile<T>::lanes, sizeof(times));
-          valid[v] = times >= T(0);
-          spikes[v] = (times < end) & valid[v];
+          Lanes<T> lanes;
+          std::memcpy(&lanes, slots + k + v * Tile<T>::lanes, sizeof(lanes));
+          valid[v] = lanes >= T(0);
+          spikes[v] = (lanes < end) & valid[v];
         }
         bad += Tile<T>::width - __builtin_popcountll(valid.lanes());
         uint64_t left = spikes.lanes();

@@ -67,6 +67,8 @@ Problem problem(const TensorShape& times, const TensorShape& kernel, int64_t cap
   const int64_t limit = std::numeric_limits<int32_t>::max();
   checks->expect(p.sample_slots() <= limit && p.rows() <= limit && capacity <= limit,
                  "fewer than 2^31 input slots of a sample", absl::StrCat(p.sample_slots()));
+  const double outputs = double(p.columns()) * double(p.units) * double(capacity);
+  checks->expect(outputs < 9e18, "fewer than 2^63 output slots", absl::StrCat(outputs));
   return p;
 }
 
@@ -86,6 +88,10 @@ absl::Status bad_times(int64_t count) {
   if (count == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("expected spike times of 0 or later, or inf. Received: ", count, " that are negative or NaN"));
+}
+
+absl::Status handed_on_wrongly() {
+  return absl::InvalidArgumentError("expected what the op of this layer handed on to its gradients");
 }
 
 void* allocate_bytes(OpKernelContext* context, int output, int64_t bytes) {
@@ -116,7 +122,8 @@ class Cpu {
   static int64_t groups(const Problem& p) { return cpu::trains_lists<T>(p); }
   absl::Status coefficients(const Problem& p, const Neuron& n, T min_slope, const T*, const T* gradient,
                             Totals<T>* totals) {
-    TF_RETURN_IF_ERROR(check<cpu::Crossing<T>>(Opaque::crossings_input, cpu::trains_lists<T>(p)));
+    const bool fit = fits<cpu::Crossing<T>>(Opaque::crossings_input, cpu::trains_lists<T>(p));
+    if (!fit || !cpu::belong(p, crossings(p))) return handed_on_wrongly();
     cpu::coefficients(p, n, min_slope, crossings(p), gradient, allocate(Opaque::coefficients_output), totals,
                       parallel());
     return absl::OkStatus();
@@ -126,9 +133,9 @@ class Cpu {
     cpu::kernel_gradient(p, n, events(p), echoes(p), gradient, parallel());
     return absl::OkStatus();
   }
-  absl::Status times_gradient(const Problem& p, const Neuron& n, const T*, const T* kernel, const T*, T* gradient) {
+  absl::Status times_gradient(const Problem& p, const Neuron&, const T*, const T* kernel, const T*, T* gradient) {
     TF_RETURN_IF_ERROR(check_lists(p));
-    cpu::times_gradient(p, n, kernel, events(p), echoes(p), gradient, parallel());
+    cpu::times_gradient(p, kernel, events(p), echoes(p), gradient, parallel());
     return absl::OkStatus();
   }
   absl::Status peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
@@ -161,13 +168,13 @@ class Cpu {
   }
 
   template <class Item>
-  absl::Status check(int index, int64_t lists) const {
-    if (Lists<Item>::fit(lists, input(index), context_->input(index).NumElements())) return absl::OkStatus();
-    return absl::InvalidArgumentError("expected what the op of the layer handed on to its gradients");
+  bool fits(int index, int64_t lists) const {
+    return Lists<Item>::fit(lists, input(index), context_->input(index).NumElements());
   }
   absl::Status check_lists(const Problem& p) const {
-    TF_RETURN_IF_ERROR(check<Event<T>>(Opaque::events_input, p.columns()));
-    return check<cpu::Echo<T>>(Opaque::coefficients_input, cpu::trains_lists<T>(p));
+    const bool fit = fits<Event<T>>(Opaque::events_input, p.columns()) &&
+                     fits<cpu::Echo<T>>(Opaque::coefficients_input, cpu::trains_lists<T>(p));
+    return fit && cpu::belong(p, events(p), echoes(p)) ? absl::OkStatus() : handed_on_wrongly();
   }
 
   OpKernelContext* context_;
@@ -238,8 +245,7 @@ class Gpu {
   absl::Status input(int index, const Problem& p, const T** data) {
     const Tensor& tensor = context_->input(index);
     *data = static_cast<const T*>(tensor.data());
-    if (tensor.NumElements() == bytes(p)) return absl::OkStatus();
-    return absl::InvalidArgumentError("expected what the op of the layer handed on to its gradients");
+    return tensor.NumElements() == bytes(p) ? absl::OkStatus() : handed_on_wrongly();
   }
   absl::Status allocate(int64_t bytes, cuda::Workspace* workspace) {
     TF_RETURN_IF_ERROR(context_->allocate_temp(tensorflow::DT_INT8, {bytes}, &memory_));

@@ -51,7 +51,7 @@ const T* lane_array(const Tile<T>& tile) {
 // A bit for every lane in which a mask holds.
 template <class T>
 inline uint32_t bits(const Mask<T>& mask) {
-  constexpr bool single = sizeof(T) == 4;
+  [[maybe_unused]] constexpr bool single = sizeof(T) == 4;
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
   return single ? _mm512_movepi32_mask((__m512i)mask) : _mm512_movepi64_mask((__m512i)mask);
 #elif defined(__AVX__)

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <vector>
+#include <utility>
 
 namespace bats {
 
@@ -31,9 +31,11 @@ class Lists {
 
   // Whether memory holds so many lists.
   static bool fit(int64_t count, const void* memory, int64_t bytes) {
-    const int64_t starts = (count + 1) * int64_t(sizeof(int64_t));
-    return bytes >= starts &&
-           bytes == starts + static_cast<const int64_t*>(memory)[count] * int64_t(sizeof(Item));
+    const int64_t before = (count + 1) * int64_t(sizeof(int64_t)), *starts = static_cast<const int64_t*>(memory);
+    if (bytes < before || starts[0] != 0) return false;
+    for (int64_t i = 0; i < count; ++i)
+      if (starts[i] > starts[i + 1]) return false;
+    return bytes - before == starts[count] * int64_t(sizeof(Item));
   }
 
   // Memory for lists that start at `starts`, the last of which is where the last list ends, and the place for their

@@ -7,7 +7,8 @@
 //   u = tau (b/E - a/E^2),  a: what the inputs left,  b: the same, less what the resets took,
 //
 // and u = theta where c E^2 - b E + a = 0, c = theta/tau. Moving on to a moment E later divides a by E^2 and b by E; an
-// input there adds w to both. Nothing ever grows like exp(t/tau), so float32 lasts for any t/tau.
+// input there adds w to both. Nothing ever grows like exp(t/tau), so float32 lasts however long the simulation is. (Input
+// less than the precision of T times tau apart counts as simultaneous.)
 //
 // Every test is positive ("spike if"), so that NaN, which fails all comparisons, can never become a spike.
 #ifndef TTFS_KERAS_NEURON_H_
@@ -56,8 +57,8 @@ BATS_DEVICE inline T growth_over(T seconds, T tau) {
   return growth < kInfinity<T> ? growth : kLargest<T>;
 }
 
-// Whether u reaches theta for E in (1, last]: c E^2 - b E + a is 0 or less where it is smallest, at the vertex if that
-// lies in between, otherwise at the end. (Its sign at the end cannot lose a crossing that starts the next interval.)
+// Whether u reaches theta for E in (1, last]: c E^2 - b E + a, positive at 1, is 0 or less at the vertex, if that lies in
+// between, otherwise at the end. (Its sign at the end cannot lose a crossing that starts the next interval.)
 // V is a number or a vector of numbers, one neuron a lane; `half` is 1/(2c).
 template <class V, class T>
 BATS_DEVICE inline auto crosses(const V& a, const V& b, T c, T half, T last) {
@@ -66,24 +67,33 @@ BATS_DEVICE inline auto crosses(const V& a, const V& b, T c, T half, T last) {
   return (c * lowest - b) * lowest + a <= T(0);
 }
 
-// The first spike of a neuron between an event and the next, given that it `crosses`: E at the spike, and du/dt there.
-// The reset takes reset_rate * E off b. It only falls by that, so the next spike in the same interval, if any, comes later.
-template <class T>
-BATS_DEVICE inline void first_spike(T a_now, T b_now, T last, const Neuron& n, T* growth, T* slope) {
-  const double a = a_now, b = b_now, squared = b * b - 4 * n.threshold_rate * a;
-  const double x = squared > 0 ? std::sqrt(squared) : 0;  // rounding must not make a tangent nothing
-  double e = 2 * a / (b + x);                             // the earlier root, where u rises
-  e = e > 1 ? e : 1;                                      // nor move it out of the interval
-  e = e < last ? e : last;
-  *growth = T(e);
-  *slope = T(x / e);
+// Finds the spikes of a neuron between an event and the next, given that it `crosses`: calls spike(E, du/dt) for each and
+// returns b after their resets, all in float64, so that rounding does not add up. A neuron for which `spike` returns false,
+// as its train is full, gets b = -infinity, from where it reaches no threshold any more.
+template <class T, class Spike>
+BATS_DEVICE inline double fire(T a_now, T b_now, T growth, const Neuron& n, Spike spike) {
+  const double a = a_now, c = n.threshold_rate, last = growth;
+  double b = b_now, first = 1;
+  do {
+    const double squared = b * b - 4 * c * a;
+    const double x = squared > 0 ? std::sqrt(squared) : 0;  // rounding must not make a tangent nothing
+    double e = 2 * a / (b + x);                             // the earlier root, where u rises
+    e = e > first ? e : first;                              // nor move it out of the interval
+    e = e < last ? e : last;
+    if (!spike(T(e), T(x / e))) return -kInfinity<double>;
+    b -= n.reset_rate * e;  // which moves the earlier root to after e, if there still is one
+    first = e;
+  } while (crosses(a, b, c, 0.5 / c, last));
+  return b;
 }
 
-// When E grew from 1 at an event to what it is at a spike.
+// The time of a spike `growth` after an event of a list. Rounding must not move it beyond the next event, whose input would
+// then count as a cause.
 template <class T>
-BATS_DEVICE inline T spike_time(T event_time, T growth, const Neuron& n) {
-  const double time = event_time + n.tau * std::log(growth);
-  return T(time < n.simulation_time ? time : n.simulation_time);
+BATS_DEVICE inline T spike_time(const Event<T>* events, int64_t count, int64_t event, T growth, const Neuron& n) {
+  const T end = event + 1 < count ? events[event + 1].time : T(n.simulation_time);
+  const T time = T(events[event].time + n.tau * std::log(growth));
+  return time < end ? time : end;
 }
 
 // What the output spikes of a neuron add to the gradients of the layer's constants.

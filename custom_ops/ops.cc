@@ -99,9 +99,9 @@ times: input spikes (batch, height, width, channels, slots) in seconds, in any o
 kernel: (kernel_height, kernel_width, channels, units).
 spikes: (batch, out_height, out_width, units, max_spikes) in seconds, ascending, inf for none.
 counts: spikes of each neuron.
-min_slope: what the gradient takes for smaller slopes.
 overflow: neurons that would have fired more than max_spikes times.
 events, crossings: for the gradient ops, in a form of the device's own.
+min_slope: of the gradient, see TtfsKeras>BatsCoefficients.
 )doc");
 
 REGISTER_OP("TtfsKeras>BatsCoefficients")
@@ -118,6 +118,7 @@ REGISTER_OP("TtfsKeras>BatsCoefficients")
     .Doc(R"doc(
 Divides the gradient of each spike, resets included, by the slope of the membrane there.
 
+min_slope: what is taken for smaller slopes.
 coefficients: what the gradients of kernel and times are made of, in a form of the device's own.
 totals: for each of some groups of neurons the gradients of threshold and delta_threshold, and its part of 2 tau_s times
     that of 2 tau_s.

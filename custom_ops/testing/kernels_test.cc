@@ -219,7 +219,12 @@ void move_crossings(const Problem& p, const Neuron& n, const std::vector<T>& tra
     for (int64_t column = 0; column < p.columns(); ++column) {
       for (cpu::Crossing<T> crossing : crossings[tile * p.columns() + column]) {
         const int64_t neuron = column * p.units + tile * width + crossing.lane;
-        crossing.time = trains[neuron * p.capacity + crossing.index];
+        const T time = trains[neuron * p.capacity + crossing.index];
+        if (crossing.time == time) {
+          moved.push_back(crossing);
+          continue;
+        }
+        crossing.time = time;
         const List<Event<T>> list = events[column];
         while (crossing.event >= 0 && list[crossing.event].time >= crossing.time) --crossing.event;
         crossing.growth = kInfinity<T>;  // without a cause, without an effect
@@ -248,8 +253,10 @@ std::vector<T> backward_on_cpu(const Problem& p, const Neuron& n, T min_slope, c
                     totals.data(), parallel);
   const Lists<Event<T>> events = found.events.lists<Event<T>>(p.columns());
   const Lists<cpu::Echo<T>> echoes = memory.lists<cpu::Echo<T>>(count);
+  expect(cpu::belong(p, found.crossings.lists<cpu::Crossing<T>>(count)) && cpu::belong(p, events, echoes),
+         "lists do not belong to their layer");
   cpu::kernel_gradient(p, n, events, echoes, kernel_gradient->data(), parallel);
-  cpu::times_gradient(p, n, data.kernel.data(), events, echoes, times_gradient->data(), parallel);
+  cpu::times_gradient(p, data.kernel.data(), events, echoes, times_gradient->data(), parallel);
   return sum(totals);
 }
 

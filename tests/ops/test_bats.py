@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.bats import oracle, problems
 from tests.bats.problems import CASES, DIFFERENTIABLE, Problem
 from tests.bats.test_oracle import GOLDEN
-from tests.bats.tolerances import DIFFERENCE_STEP, FLOAT32_TIME
+from tests.bats.tolerances import DIFFERENCE_STEP, FLOAT32_RESETS, FLOAT32_TIME
 from tests.tolerances import FLOAT64, GRADIENT
 from ttfs_keras.ops import bats, reference
 
@@ -328,6 +328,64 @@ def test_bad_times_are_refused(ops, bad):
 def test_bad_scalars_are_refused(ops, name, bad):
     with pytest.raises(tf.errors.InvalidArgumentError, match="positive"):
         run(ops, one_neuron([0.0], [4.0], **{name: bad}))
+
+
+@pytest.mark.parametrize("delta_threshold", [1e-1, 1e-2, 1e-4])
+def test_float32_resets_do_not_add_up_their_rounding(delta_threshold):
+    """One input that fires a neuron thousands of times before anything else happens."""
+    problem = one_neuron([0.0], [60.0], delta_threshold=delta_threshold, max_spikes=5000, simulation_time=1.0)
+    single, count, _ = run(bats, problem, "float32")
+    times, expected, _ = run(bats, problem)
+    assert count.item() == expected.item() > 50
+    fired = np.isfinite(times)
+    assert np.all(np.diff(single[fired]) >= 0)
+    np.testing.assert_allclose(single[fired], times[fired], rtol=0, atol=FLOAT32_RESETS)
+
+
+def handed_on(problem):
+    """Return the raw ops, the tensors of a problem as theirs, and what the op of the layer hands on."""
+    raw, tensors = bats.library(), problem.tensors("float64")
+    spikes, _, _, events, crossings = raw.ttfs_keras_bats_spikes(**tensors, max_spikes=problem.max_spikes)
+    return raw, tensors, spikes, events, crossings
+
+
+@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda spikes, events, crossings: (spikes, events, crossings[:-1]),
+        lambda spikes, events, crossings: (spikes, events, crossings[:0]),
+        lambda spikes, events, crossings: (spikes, events, tf.concat([crossings, crossings[:8]], 0)),
+        lambda spikes, events, crossings: (spikes[..., :1], events, crossings),
+        lambda spikes, events, crossings: (spikes[..., :-40, :], events, crossings),
+        lambda spikes, events, crossings: (spikes, events[:-1], crossings),
+        lambda spikes, events, crossings: (spikes, tf.zeros(8 * (spikes.shape[0] + 1), tf.uint8), crossings),
+    ],
+)
+def test_gradients_take_only_what_the_layer_handed_on(change):
+    """Anything else would make them read memory that is not theirs."""
+    times, kernel = np.random.default_rng(0).uniform(0, 0.1, (3, 1, 1, 20, 1)), np.full((1, 1, 20, 70), 1.0)
+    problem = Problem(times, kernel, 0.2, 0.2, 0.13, 0.2, 6)
+    raw, tensors, *given = handed_on(problem)
+
+    def gradient(spikes, events, crossings):
+        found, _ = raw.ttfs_keras_bats_coefficients(
+            spikes, tf.ones_like(spikes), crossings, tensors["delta_threshold"], tensors["tau_s"]
+        )
+        arguments = tensors["times"], tensors["kernel"], spikes, events, found, tensors["tau_s"]
+        return [raw.ttfs_keras_bats_kernel_gradient(*arguments), raw.ttfs_keras_bats_times_gradient(*arguments)]
+
+    assert all(np.isfinite(x).all() and np.any(x) for x in gradient(*given))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"expected (what the op of this layer handed on|spikes)"):
+        gradient(*change(*given))
+
+
+@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
+def test_more_output_slots_than_can_be_counted_are_refused():
+    times, kernel = tf.zeros((65536, 1, 1, 0, 1)), tf.zeros((1, 1, 0, 2**20))
+    constants = [tf.constant(x) for x in (0.2, 0.2, 0.13, 0.2)]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"fewer than 2\^63 output slots"):
+        bats.spikes(times, kernel, *constants, max_spikes=2**31 - 1)
 
 
 def test_float32_lasts_for_any_simulation_time(ops):

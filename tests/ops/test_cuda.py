@@ -38,16 +38,19 @@ def build_and_run(folder: Path, flags: list[str], random_layers: int) -> str:
 
 
 @needs_compiler
-@pytest.mark.parametrize("level", [None, "x86-64-v3", "x86-64-v4"])
-def test_cpu_and_cuda_kernels_agree(tmp_path, level):
-    flags = ["-O2"]
-    if level:
-        source, flags = tmp_path / "supports.cc", [*flags, f"-march={level}"]
-        source.write_text(f'int main() {{ return !__builtin_cpu_supports("{level}"); }}')
-        built = run("g++", source, "-o", tmp_path / "supports")
-        if built.returncode or run(tmp_path / "supports").returncode:
-            pytest.skip(f"this CPU is no {level}")
-    assert re.fullmatch(r"\d+ layers, .*\n", build_and_run(tmp_path, flags, random_layers=24))
+@pytest.mark.parametrize("flag", ["-U__SSE2__", "-msse2", "-march=x86-64-v3", "-march=x86-64-v4"])
+def test_cpu_and_cuda_kernels_agree(tmp_path, flag):
+    """Without vector instructions, and with each kind of them that this CPU has."""
+    level = flag.removeprefix("-march=")
+    source = tmp_path / "supports.cc"
+    source.write_text(
+        f'int main() {{ return !__builtin_cpu_supports("{level}"); }}' if level != flag else "int main() {}"
+    )
+    if run("g++", *[flag] * (level == flag), source, "-o", tmp_path / "supports").returncode:
+        pytest.skip(f"g++ knows no {flag} here")
+    if run(tmp_path / "supports").returncode:
+        pytest.skip(f"this CPU is no {level}")
+    assert re.fullmatch(r"\d+ layers, .*\n", build_and_run(tmp_path, ["-O2", flag], random_layers=24))
 
 
 @needs_compiler

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 import ttfs_keras.ops.bats
 from tests.bats import problems
+from tests.tolerances import FLOAT64
 from ttfs_keras import bats
 from ttfs_keras.errors import OpLibraryError
 from ttfs_keras.ops import library as loader
@@ -91,22 +93,55 @@ def test_a_library_without_a_readable_note_is_refused(copy, content):
         loader.load(copy)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ttfs_keras.ops.bats_ops_v4") is None, reason="no CPU of the x86 family")
-@pytest.mark.parametrize(
-    ("instructions", "name"),
-    [
-        (set(), "bats_ops"),
-        ({"avx2", "bmi2"}, "bats_ops"),
-        ({"avx2", "bmi2", "fma", "avx512f"}, "bats_ops_v3"),
-        ({"avx2", "bmi2", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "more"}, "bats_ops_v4"),
-    ],
-)
-def test_the_best_library_for_the_cpu_is_found(monkeypatch, instructions, name):
-    monkeypatch.setattr(loader, "_instructions", lambda: instructions)
-    assert loader.find().stem == name
-    if name == "bats_ops":
-        with pytest.raises(OpLibraryError, match="expected a CPU with "):
-            loader.load(loader.find().with_stem("bats_ops_v4"))
+def built(name):
+    """Return the path of a library and the instructions that it needs; None and no instructions if it was not built."""
+    spec = importlib.util.find_spec(f"ttfs_keras.ops.{name}")
+    if spec is None:
+        return None, set()
+    path = Path(spec.origin)
+    return path, set(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["instructions"])
+
+
+@pytest.mark.skipif(built("bats_ops_v4")[0] is None, reason="only one library was built")
+def test_the_best_library_for_the_cpu_is_found(monkeypatch):
+    (portable, none), (avx2, some), (avx512, many) = map(built, reversed(loader.LIBRARIES))
+    assert none == set() and {"avx2", "fma"} <= some and {"avx512f", "avx512vl"} <= many and some < many
+    for instructions, path in ((none, portable), (some - {"movbe"}, portable), (some, avx2), (many | {"x"}, avx512)):
+        monkeypatch.setattr(loader, "_instructions", lambda instructions=instructions: instructions)
+        assert loader.find() == path
+    monkeypatch.setattr(loader, "_instructions", set)
+    with pytest.raises(OpLibraryError, match="expected a CPU with abm, "):
+        loader.load(avx512)
+
+
+EACH = """
+import json, sys
+from pathlib import Path
+import numpy as np, tensorflow as tf
+from ttfs_keras.ops import library as loader
+loader.find = lambda: Path(sys.argv[1])
+from ttfs_keras import bats
+
+random = np.random.default_rng(0)
+times, kernel = tf.constant(random.uniform(0, 0.1, (5, 40, 2))), tf.constant(random.normal(0.3, 1.0, (40, 70)))
+with tf.GradientTape() as tape:
+    tape.watch([times, kernel])
+    trains, counts = bats.dense(times, kernel, 0.13, 0.2, None, 8, 0.2)
+gradients = tape.gradient(trains, [times, kernel], tf.constant(random.normal(size=trains.shape)))
+assert loader.load.__module__ in sys.modules and int(tf.reduce_sum(counts)) > 500
+print(json.dumps([np.where(np.isfinite(x), x, -1).ravel().tolist() for x in (trains, *gradients)]))
+"""
+
+
+@needs_library
+def test_the_libraries_for_all_kinds_of_cpu_agree():
+    found = []
+    for path, instructions in map(built, loader.LIBRARIES):
+        if path is not None and instructions <= loader._instructions():
+            found.append(python(EACH, path)[0])
+    for arrays in found[1:]:
+        for array, expected in zip(arrays, found[0], strict=True):
+            np.testing.assert_allclose(array, expected, rtol=FLOAT64, atol=FLOAT64 * np.abs(expected).max())
 
 
 def test_where_the_system_does_not_tell_the_instructions_none_is_assumed(tmp_path):
