@@ -145,6 +145,9 @@ class Tiles {
     for (int v = 0; v < Tile<T>::vectors; ++v) sum.v[v] *= scale;
     T* to = kernel + row * units_ + index * width;
     const int64_t size = std::min(width, units_ - index * width);
+    if (row + kAhead < rows_)  // rows are too far apart for the hardware to ask for them in time
+      for (size_t byte = 0; byte < sizeof(sum); byte += 64)
+        __builtin_prefetch(reinterpret_cast<char*>(to + kAhead * units_) + byte, 1);
     if (size == width) {
       std::memcpy(to, sum.v, sizeof(sum));
     } else {
@@ -153,6 +156,8 @@ class Tiles {
   }
 
  private:
+  static constexpr int64_t kAhead = 8;
+
   T* data(int64_t place) { return data_.get() + place * rows_ * width; }
 
   int64_t rows_, units_;
