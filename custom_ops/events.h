@@ -25,13 +25,16 @@ void sort_by_time(std::vector<Arrival<T>>* items, std::vector<Arrival<T>>* scrat
     std::memcpy(&bits, &item.time, sizeof(T));  // little-endian: the low bytes
     return bits >> (8 * byte) & 255;
   };
+  uint32_t counts[sizeof(T)][256] = {};
+  for (const Arrival<T>& item : *items)
+    for (size_t byte = 0; byte < sizeof(T); ++byte) ++counts[byte][digit(item, byte)];
   scratch->resize(items->size());
   for (size_t byte = 0; byte < sizeof(T); ++byte) {
-    size_t starts[257] = {};
-    for (const Arrival<T>& item : *items) ++starts[digit(item, byte) + 1];
-    if (!items->empty() && starts[digit(items->front(), byte) + 1] == items->size()) continue;
-    for (int i = 0; i < 256; ++i) starts[i + 1] += starts[i];
-    for (const Arrival<T>& item : *items) (*scratch)[starts[digit(item, byte)]++] = item;
+    if (items->empty() || counts[byte][digit(items->front(), byte)] == items->size()) continue;
+    Arrival<T>* next[256];
+    Arrival<T>* start = scratch->data();
+    for (int i = 0; i < 256; start += counts[byte][i++]) next[i] = start;
+    for (const Arrival<T>& item : *items) *next[digit(item, byte)]++ = item;
     items->swap(*scratch);
   }
 }
