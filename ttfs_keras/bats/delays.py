@@ -1,11 +1,14 @@
 """Axonal delays."""
 
+import math
+
 import keras
 import tensorflow as tf
 from keras import ops
 
 from ttfs_keras.bats import arguments
 from ttfs_keras.bats.layer import SpikeTrainLayer
+from ttfs_keras.constraints import Between
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -38,6 +41,7 @@ class AxonalDelay(SpikeTrainLayer):
             (not limited or arguments.positive(max_delay), "max_delay > 0 or None", f"max_delay={max_delay}"),
         )
         self.max_delay = float(max_delay) if limited else None
+        self.range = Between(0.0, math.inf if max_delay is None else self.max_delay)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape):
@@ -49,21 +53,17 @@ class AxonalDelay(SpikeTrainLayer):
         self.delay = self.add_weight(
             name="delay",
             shape=neurons,
-            initializer=lambda shape, dtype: self._in_range(self.initializer(shape, dtype)),
-            constraint=self._in_range,
+            initializer=lambda shape, dtype: self.range(self.initializer(shape, dtype)),
+            constraint=self.range,
         )
 
     def call(self, times):
         """Return the trains."""
         # Values that were assigned or loaded are held to the range too; at its ends the gradient passes.
-        delay = self._in_range(ops.convert_to_tensor(self.delay))[..., tf.newaxis]
+        delay = self.range(ops.convert_to_tensor(self.delay))[..., tf.newaxis]
         fires = times < float("inf")
         delayed = tf.where(fires, times, 0) + delay
         return tf.where(fires, delayed, float("inf"))
-
-    def _in_range(self, delay):
-        delay = ops.maximum(delay, 0)
-        return delay if self.max_delay is None else ops.minimum(delay, self.max_delay)
 
     def compute_output_shape(self, input_shape):
         """Return the input's shape."""

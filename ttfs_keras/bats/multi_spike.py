@@ -7,6 +7,7 @@ from ttfs_keras import ops
 from ttfs_keras.bats import arguments
 from ttfs_keras.bats.layer import SpikeTrainLayer
 from ttfs_keras.bats.monitor import SpikeMonitor
+from ttfs_keras.constraints import Between
 
 CONSTANTS = ("threshold", "delta_threshold", "tau_s")  # in the op's order
 
@@ -90,7 +91,7 @@ class MultiSpikeLayer(SpikeTrainLayer):
                 name=name,
                 shape=(),
                 initializer=_constant(getattr(self, name)),
-                constraint=AtLeast(getattr(self, name) / 100),
+                constraint=Between(getattr(self, name) / 100),
             )
             for name in self.learned
         }
@@ -148,23 +149,3 @@ class MultiSpikeLayer(SpikeTrainLayer):
 def _constant(value):
     """Return an initializer; Keras's own rounds a float64 value to float32."""
     return lambda shape, dtype: keras.ops.full(shape, value, dtype)
-
-
-@keras.saving.register_keras_serializable(package="ttfs_keras")
-class AtLeast(keras.constraints.Constraint):
-    """Keep a learned constant positive.
-
-    Args:
-        minimum: the least value.
-    """
-
-    def __init__(self, minimum):
-        self.minimum = minimum
-
-    def __call__(self, w):
-        """Return the value, or the minimum if that is more."""
-        return keras.ops.maximum(w, self.minimum)
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {"minimum": self.minimum}

@@ -6,26 +6,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from ttfs_keras.constraints import Between
 from ttfs_keras.stbp import surrogates
 from ttfs_keras.stbp.sequence import RESETS, lif_sequence, potentials
 from ttfs_keras.stbp.time import check_sequence
-
-
-@keras.saving.register_keras_serializable(package="ttfs_keras")
-class Between(keras.constraints.Constraint):
-    """Keep a weight in [low, high]."""
-
-    def __init__(self, low, high):
-        self.low = low
-        self.high = high
-
-    def __call__(self, w):
-        """Return the clipped weight."""
-        return ops.clip(w, self.low, self.high)
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {"low": self.low, "high": self.high}
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -89,7 +73,7 @@ class LIF(keras.layers.Layer):
         check_sequence(self, input_shape)
         # A threshold of a thousandth of its initial value is as good as none, and still one.
         lowest = self.threshold / 1000
-        self.threshold_weight = self._scalar("threshold", self.trainable_threshold, Between(lowest, math.inf))
+        self.threshold_weight = self._scalar("threshold", self.trainable_threshold, Between(lowest))
         self.decay_weight = self._scalar("decay", self.trainable_decay, Between(0.0, 1.0))
 
     def _scalar(self, name, trainable, constraint):
