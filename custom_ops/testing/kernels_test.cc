@@ -1,64 +1,19 @@
 // Compares the CPU kernels with the CUDA kernels, which host_execution.h runs on the CPU, on random layers.
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <limits>
-#include <memory>
-#include <random>
-#include <string>
 #include <thread>
-#include <vector>
 
-#include "../cpu.h"
-#include "../cuda.h"
+#include "on_cpu.h"
+#include "on_gpu.h"
 
 namespace bats {
 namespace {
-
-struct Case {
-  std::string name;
-  Problem p;
-  Neuron n;
-  double drive = 3;            // of a neuron by all its inputs, in units of what fires it; in the mean and as deviation
-  double filled = 0.5;         // share of the input slots with a spike
-  int64_t distinct_times = 0;  // few of them make ties
-  bool nan_weights = false;    // some of them
-  bool small_workspace = false;  // the smallest that works
-};
 
 struct Summary {
   int64_t cases = 0, neurons = 0, spikes = 0, full = 0, compared = 0, float_neurons = 0, float_differ = 0;
 } summary;
 
-std::string now;  // the case at hand
-
-template <class... Arguments>
-[[noreturn]] void fail(const char* format, Arguments... arguments) {
-  std::fprintf(stderr, "FAILED %s: ", now.c_str());
-  std::fprintf(stderr, format, arguments...);
-  std::fputc('\n', stderr);
-  std::exit(1);
-}
-
-void expect(bool holds, const char* what) {
-  if (!holds) fail("%s", what);
-}
-
-void expect_ok(const char* error) {
-  if (error) fail("%s", error);
-}
-
 template <class T>
 constexpr bool kFloat = std::is_same_v<T, float>;
-
-template <class T>
-constexpr T kGarbage = T(-12345);  // what outputs hold before a call: every element must be written
-
-template <class T>
-bool same_bits(const std::vector<T>& x, const std::vector<T>& y) {
-  return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(T)) == 0);
-}
 
 // |x - y| <= tolerance * the largest |y|, infinities equal.
 template <class T>
@@ -71,96 +26,6 @@ void expect_close(const std::vector<T>& x, const std::vector<T>& y, double toler
          double(y[i]), scale);
   }
   summary.compared += x.size();
-}
-
-// Everything that a layer computes. The backward pass takes `trains`, the times with some spikes moved onto input
-// spikes: an input is no cause of a spike at the same time.
-template <class T>
-struct Results {
-  std::vector<T> times, trains, slopes, kernel_gradient, times_gradient, peak, peak_times, peak_slopes;
-  std::vector<T> peak_kernel_gradient, peak_times_gradient;
-  std::vector<T> totals;  // of all neurons: threshold, delta_threshold, tau
-  std::vector<int32_t> counts, peak_slots;
-  int64_t overflow = -1;
-
-  explicit Results(const Problem& p)
-      : times(p.neurons() * p.capacity, kGarbage<T>), trains(times), slopes(times),
-        kernel_gradient(p.rows() * p.units, kGarbage<T>), times_gradient(p.batch * p.sample_slots(), kGarbage<T>),
-        peak(p.neurons(), kGarbage<T>), peak_times(peak), peak_slopes(peak), peak_kernel_gradient(kernel_gradient),
-        peak_times_gradient(times_gradient), counts(p.neurons(), -1), peak_slots(p.neurons(), -2) {}
-
-  bool same_as(const Results& other) const {
-    return same_bits(times, other.times) && same_bits(slopes, other.slopes) && same_bits(totals, other.totals) &&
-           same_bits(kernel_gradient, other.kernel_gradient) && same_bits(times_gradient, other.times_gradient) &&
-           same_bits(peak, other.peak) && same_bits(peak_times, other.peak_times) &&
-           same_bits(peak_slopes, other.peak_slopes) && peak_slots == other.peak_slots &&
-           same_bits(peak_kernel_gradient, other.peak_kernel_gradient) &&
-           same_bits(peak_times_gradient, other.peak_times_gradient) && counts == other.counts &&
-           overflow == other.overflow;
-  }
-};
-
-template <class T>
-std::vector<T> sum(const std::vector<Totals<T>>& groups) {
-  std::vector<T> sums(3);
-  for (const Totals<T>& group : groups) {
-    sums[0] += group.threshold;
-    sums[1] += group.delta_threshold;
-    sums[2] += group.tau;
-  }
-  return sums;
-}
-
-// A layer of one spike slot, as that of the peaks is.
-Problem with_capacity(Problem p, int64_t capacity) {
-  p.capacity = capacity;
-  return p;
-}
-
-// Inputs of a layer and of its backward pass.
-template <class T>
-struct Data {
-  std::vector<T> inputs, kernel, gradient;
-
-  Data(const Case& c, uint64_t seed)
-      : inputs(c.p.batch * c.p.sample_slots()), kernel(c.p.rows() * c.p.units),
-        gradient(c.p.neurons() * c.p.capacity) {
-    std::mt19937_64 random(seed);
-    std::uniform_real_distribution<double> uniform(0, 1);
-    const double end = c.n.simulation_time;
-    for (T& time : inputs) {
-      const double share = uniform(random);
-      const double when = c.distinct_times ? end * (int64_t(uniform(random) * c.distinct_times) + 0.5) /
-                                                 c.distinct_times
-                                           : end * 1.1 * uniform(random);  // some come after the end
-      time = share < c.filled ? T(when) : kInfinity<T>;
-      if (share < c.filled * 0.01) time = T(end);
-      if (share < c.filled * 0.005) time = T(-0.0);
-    }
-    // The membrane peaks at tau w/4 after one input of weight w.
-    const double events = std::max(1.0, c.filled * c.p.rows() * c.p.slots), firing = 4 * c.n.threshold_rate;
-    for (T& weight : kernel) {
-      weight = T(c.drive * firing * (1 / events + (2 * uniform(random) - 1) / std::sqrt(events)));
-      if (c.nan_weights && uniform(random) < 0.01) weight = std::numeric_limits<T>::quiet_NaN();
-    }
-    for (T& value : gradient) value = T(2 * uniform(random) - 1);
-  }
-};
-
-template <class T>
-constexpr T kMinSlope = T(1);
-
-// Every third neuron's first spike moves onto the last input spike of its sample before it.
-template <class T>
-std::vector<T> moved_onto_inputs(const Problem& p, const std::vector<T>& inputs, std::vector<T> times) {
-  for (int64_t neuron = 0; neuron < p.neurons(); neuron += 3) {
-    const T* sample = inputs.data() + neuron / (p.positions() * p.units) * p.sample_slots();
-    T &spike = times[neuron * p.capacity], last = T(-1);
-    if (spike == kInfinity<T>) continue;
-    for (int64_t i = 0; i < p.sample_slots(); ++i) last = sample[i] <= spike ? std::max(last, sample[i]) : last;
-    spike = last + T(0);  // no output spike is at -0.0
-  }
-  return times;
 }
 
 void serial(int64_t total, int64_t, const std::function<void(int64_t, int64_t)>& work) {
@@ -176,170 +41,6 @@ void threaded(int64_t total, int64_t, const std::function<void(int64_t, int64_t)
   std::thread other(half, 1);
   half(0);
   other.join();
-}
-
-// What a forward kernel leaves in exactly as much memory as it asks for: address sanitizers see the end of it.
-class Memory {
- public:
-  Allocate allocate() {
-    return [this](int64_t bytes) {
-      bytes_ = bytes;
-      data_.reset(new char[bytes]);
-      return data_.get();
-    };
-  }
-  template <class Item>
-  Lists<Item> lists(int64_t count) const {
-    expect(Lists<Item>::fit(count, data_.get(), bytes_), "lists do not fit their memory");
-    expect(!Lists<Item>::fit(count, data_.get(), bytes_ + 1), "lists fit memory of another size");
-    return {count, data_.get()};
-  }
-
- private:
-  int64_t bytes_ = 0;
-  std::unique_ptr<char[]> data_;
-};
-
-// What the CPU's backward pass starts from: the events of a layer and its spikes.
-struct Found {
-  Memory events, crossings;
-  cpu::Record record() { return {events.allocate(), crossings.allocate()}; }
-};
-
-// Moves the crossings to where the trains are now, each to the last event before it.
-template <class T>
-void move_crossings(const Problem& p, const Neuron& n, const std::vector<T>& trains, Found* found) {
-  const Lists<Event<T>> events = found->events.lists<Event<T>>(p.columns());
-  const int64_t count = cpu::trains_lists<T>(p), tiles = count / std::max<int64_t>(p.columns(), 1);
-  const Lists<cpu::Crossing<T>> crossings = found->crossings.lists<cpu::Crossing<T>>(count);
-  const int64_t width = cpu::tile_width<T>();
-  std::vector<int64_t> starts{0};
-  std::vector<cpu::Crossing<T>> moved;
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    for (int64_t column = 0; column < p.columns(); ++column) {
-      for (cpu::Crossing<T> crossing : crossings[tile * p.columns() + column]) {
-        const int64_t neuron = column * p.units + tile * width + crossing.lane;
-        const T time = trains[neuron * p.capacity + crossing.index];
-        if (crossing.time == time) {
-          moved.push_back(crossing);
-          continue;
-        }
-        crossing.time = time;
-        const List<Event<T>> list = events[column];
-        while (crossing.event >= 0 && list[crossing.event].time >= crossing.time) --crossing.event;
-        crossing.growth = kInfinity<T>;  // without a cause, without an effect
-        if (crossing.event >= 0) crossing.growth = std::exp((crossing.time - list[crossing.event].time) / T(n.tau));
-        crossing.event = std::max(crossing.event, 0);
-        moved.push_back(crossing);
-      }
-      auto by_event = [](const auto& x, const auto& y) { return x.event < y.event; };
-      std::stable_sort(moved.begin() + starts.back(), moved.end(), by_event);
-      starts.push_back(int64_t(moved.size()));
-    }
-  }
-  auto [memory, items] = Lists<cpu::Crossing<T>>::room(starts.data(), count, found->crossings.allocate());
-  std::copy(moved.begin(), moved.end(), items);
-}
-
-// The gradients of a layer, or of its peaks.
-template <class T>
-std::vector<T> backward_on_cpu(const Problem& p, const Neuron& n, T min_slope, const Data<T>& data, const T* upstream,
-                               const Found& found, std::vector<T>* kernel_gradient, std::vector<T>* times_gradient,
-                               const cpu::Parallel& parallel) {
-  const int64_t count = cpu::trains_lists<T>(p);
-  Memory memory;
-  std::vector<Totals<T>> totals(count);
-  cpu::coefficients(p, n, min_slope, found.crossings.lists<cpu::Crossing<T>>(count), upstream, memory.allocate(),
-                    totals.data(), parallel);
-  const Lists<Event<T>> events = found.events.lists<Event<T>>(p.columns());
-  const Lists<cpu::Echo<T>> echoes = memory.lists<cpu::Echo<T>>(count);
-  expect(cpu::belong(p, found.crossings.lists<cpu::Crossing<T>>(count)) && cpu::belong(p, events, echoes),
-         "lists do not belong to their layer");
-  cpu::kernel_gradient(p, n, events, echoes, kernel_gradient->data(), parallel);
-  cpu::times_gradient(p, data.kernel.data(), events, echoes, times_gradient->data(), parallel);
-  return sum(totals);
-}
-
-template <class T>
-Results<T> on_cpu(const Case& c, const Data<T>& data, const cpu::Parallel& parallel) {
-  const Problem& p = c.p;
-  const Neuron& n = c.n;
-  Results<T> r(p);
-  const T *inputs = data.inputs.data(), *kernel = data.kernel.data();
-  Found spikes, peaks;
-  expect(cpu::spikes(p, n, inputs, kernel, r.times.data(), r.counts.data(), &r.overflow, parallel, spikes.record()) ==
-             0, "good input times are refused");
-  r.slopes.assign(r.slopes.size(), T(0));
-  const int64_t count = cpu::trains_lists<T>(p);
-  for (int64_t list = 0; list < count; ++list) {
-    for (const cpu::Crossing<T>& crossing : spikes.crossings.lists<cpu::Crossing<T>>(count)[list]) {
-      const int64_t tile = list / p.columns(), column = list % p.columns();
-      const int64_t neuron = column * p.units + tile * cpu::tile_width<T>() + crossing.lane;
-      const int64_t slot = neuron * p.capacity + crossing.index;
-      expect(r.times[slot] == crossing.time && crossing.index < r.counts[neuron], "a crossing is no spike");
-      r.slopes[slot] = crossing.slope;
-    }
-  }
-  r.trains = moved_onto_inputs(p, data.inputs, r.times);
-  move_crossings(p, n, r.trains, &spikes);
-  r.totals = backward_on_cpu(p, n, kMinSlope<T>, data, data.gradient.data(), spikes, &r.kernel_gradient,
-                             &r.times_gradient, parallel);
-  cpu::peaks(p, n, inputs, kernel, r.peak.data(), r.peak_times.data(), r.peak_slopes.data(), r.peak_slots.data(),
-             parallel, peaks.record());
-  backward_on_cpu(with_capacity(p, 1), n, T(0), data, data.gradient.data(), peaks, &r.peak_kernel_gradient,
-                  &r.peak_times_gradient, parallel);
-  return r;
-}
-
-// A workspace full of garbage, and of the size asked for: address sanitizers see the end of it.
-class Space {
- public:
-  explicit Space(int64_t bytes) : bytes_(bytes), data_(std::malloc(bytes)) { std::memset(data_, 0xee, bytes); }
-  ~Space() { std::free(data_); }
-  Space(const Space&) = delete;
-  operator cuda::Workspace() const { return {data_, bytes_}; }
-
- private:
-  int64_t bytes_;
-  void* data_;
-};
-
-// `backward` holds what the backward pass starts from.
-template <class T>
-Results<T> on_gpu(const Case& c, const Data<T>& data, const Results<T>& backward) {
-  const Problem& p = c.p;
-  const Neuron& n = c.n;
-  Problem listed = p;  // whose columns the workspace holds at once
-  if (c.small_workspace) listed.batch = 1, listed.height = p.kernel_height, listed.width = p.kernel_width;
-  Results<T> r(p);
-  const T *inputs = data.inputs.data(), *kernel = data.kernel.data();
-  {
-    const Space space(cuda::spikes_bytes<T>(listed));
-    expect_ok(cuda::spikes(p, n, inputs, kernel, r.times.data(), r.counts.data(), r.slopes.data(), &r.overflow, space,
-                           nullptr));
-  }
-  auto gradients = [&](const Problem& q_problem, T min_slope, const std::vector<T>& trains,
-                       const std::vector<T>& slopes, std::vector<T>* kernel_gradient, std::vector<T>* times_gradient) {
-    std::vector<T> q = data.gradient;  // in place
-    std::vector<Totals<T>> totals(p.neurons());
-    expect_ok(cuda::coefficients(q_problem, n, min_slope, trains.data(), slopes.data(), q.data(), q.data(),
-                                 totals.data(), nullptr));
-    const int64_t lists = cuda::spikes_bytes<T>(p), sums = cuda::kernel_gradient_bytes<T>(p) - lists;
-    const Space space(sums + cuda::spikes_bytes<T>(listed));
-    expect_ok(cuda::kernel_gradient(q_problem, n, inputs, trains.data(), q.data(), kernel_gradient->data(), space,
-                                    nullptr));
-    expect_ok(cuda::times_gradient(q_problem, n, inputs, kernel, trains.data(), q.data(), times_gradient->data(),
-                                   nullptr));
-    return sum(totals);
-  };
-  r.trains = backward.trains;
-  r.totals = gradients(p, kMinSlope<T>, r.trains, backward.slopes, &r.kernel_gradient, &r.times_gradient);
-  const Space space(cuda::peaks_bytes<T>(listed));
-  std::vector<T> ones(p.neurons(), kGarbage<T>);
-  expect_ok(cuda::peaks(p, n, inputs, kernel, r.peak.data(), r.peak_times.data(), r.peak_slopes.data(),
-                        r.peak_slots.data(), ones.data(), space, nullptr));
-  gradients(with_capacity(p, 1), T(0), r.peak_times, ones, &r.peak_kernel_gradient, &r.peak_times_gradient);
-  return r;
 }
 
 // What holds of any layer: `counts` ascending times in [0, T] and rising slopes, then padding.
