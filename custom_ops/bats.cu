@@ -135,10 +135,11 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
   const T c = T(n.threshold_rate), half = T(0.5) / c;
   const Event<T>* list = lists.events + lane.block * lists.field;
   const int64_t listed = lists.counts[lane.block];
-  T a = T(0), b = T(0);
+  T a = T(0), b = T(0), decay = T(0);  // decay since the event before
   for_each_event(p, lists, lane, kernel, [&](int64_t index, const Event<T>& event, T weight) {
-    a += weight;
-    b += weight;
+    a = a * (decay * decay) + weight;
+    b = b * decay + weight;
+    decay = event.decay;
     if (!(event.growth > T(1))) return;  // more input at the same time
     auto spike = [&](T growth, T slope) {
       truncated = count == p.capacity;
@@ -147,9 +148,7 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
       slopes[count++] = slope;
       return true;
     };
-    if (crosses(a, b, c, half, event.growth)) b = T(fire(a, b, event.growth, n, spike));
-    a *= event.decay * event.decay;
-    b *= event.decay;
+    if (lowest(a, b, c, half, event.growth) <= T(0)) b = T(fire(a, b, event.growth, n, spike));
   });
   if (!lane.active) return;
   counts[neuron] = count;

@@ -40,9 +40,9 @@ struct Record {
   Allocate events, crossings;
 };
 
-// Neurons of a tile, which depends on the instruction set, and how many lists of crossings or echoes a layer has.
+// Neurons of a tile, which depends on the instruction set too, and how many lists of crossings or echoes a layer has.
 template <class T>
-int64_t tile_width();
+int64_t tile_width(const Problem& p);
 template <class T>
 int64_t trains_lists(const Problem& p);
 

@@ -2,6 +2,7 @@
 #ifndef TTFS_KERAS_EVENTS_H_
 #define TTFS_KERAS_EVENTS_H_
 
+#include <utility>
 #include <vector>
 
 #include "lanes.h"
@@ -16,31 +17,44 @@ struct Arrival {
   int32_t row, slot;
 };
 
-// Sorts by time. Non-negative floats sort as the integers that their bits spell: a stable radix sort, a byte at a time,
-// that skips bytes in which all keys agree.
+// Sorts by time. Non-negative floats sort as the integers that their bits spell: a stable radix sort over as many digits as
+// the keys span from the least on, which are fewer for times that are close to each other.
 template <class T>
 void sort_by_time(std::vector<Arrival<T>>* items, std::vector<Arrival<T>>* scratch) {
-  auto digit = [](const Arrival<T>& item, size_t byte) {
-    uint64_t bits = 0;
-    std::memcpy(&bits, &item.time, sizeof(T));  // little-endian: the low bytes
-    return bits >> (8 * byte) & 255;
+  using Key = std::conditional_t<sizeof(T) == sizeof(uint32_t), uint32_t, uint64_t>;
+  constexpr int kDigit = 9, kValues = 1 << kDigit, kDigits = (8 * sizeof(Key) + kDigit - 1) / kDigit;
+  if (items->empty()) return;
+  auto key = [](const Arrival<T>& item) {
+    Key bits;
+    std::memcpy(&bits, &item.time, sizeof(bits));
+    return bits;
   };
-  uint32_t counts[sizeof(T)][256] = {};
-  for (const Arrival<T>& item : *items)
-    for (size_t byte = 0; byte < sizeof(T); ++byte) ++counts[byte][digit(item, byte)];
+  Key least = key(items->front()), largest = least;
+  for (const Arrival<T>& item : *items) {
+    least = std::min(least, key(item));
+    largest = std::max(largest, key(item));
+  }
+  uint32_t places[kDigits][kValues];  // first how often each value of a digit occurs, then where the next such item goes
+  int digits = 0;
+  for (Key left = largest - least; left; left >>= kDigit) std::fill_n(places[digits++], kValues, 0);
+  for (const Arrival<T>& item : *items) {
+    Key left = key(item) - least;
+    for (int digit = 0; digit < digits; ++digit, left >>= kDigit) ++places[digit][left % kValues];
+  }
   scratch->resize(items->size());
-  for (size_t byte = 0; byte < sizeof(T); ++byte) {
-    if (items->empty() || counts[byte][digit(items->front(), byte)] == items->size()) continue;
-    Arrival<T>* next[256];
-    Arrival<T>* start = scratch->data();
-    for (int i = 0; i < 256; start += counts[byte][i++]) next[i] = start;
-    for (const Arrival<T>& item : *items) *next[digit(item, byte)]++ = item;
+  for (int digit = 0; digit < digits; ++digit) {
+    uint32_t next = 0;
+    for (uint32_t& place : places[digit]) next += std::exchange(place, next);
+    for (const Arrival<T>& item : *items)
+      (*scratch)[places[digit][(key(item) - least) >> (digit * kDigit) & (kValues - 1)]++] = item;
     items->swap(*scratch);
   }
 }
 
 template <class T>
 class Gatherer {
+  using Tile = WideTile<T>;
+
  public:
   // Appends the spikes before `end` in the receptive field of a column, in time order; those at equal times keep the
   // order of their slots. Returns the number of times that are neither inf nor 0 or later: negative ones and NaN.
@@ -48,39 +62,19 @@ class Gatherer {
     const T* sample = times + column / p.positions() * p.sample_slots();
     const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
     const int64_t span = p.channels * p.slots;  // contiguous, a kernel position's worth
+    const double rows_per_slot = 1.0 / double(p.slots);
     int64_t bad = 0;
     found_.resize(span + kAtOnce);
     for (int64_t place = 0; place < p.kernel_height * p.kernel_width; ++place) {
       const int64_t first = ((y + place / p.kernel_width) * p.width + x + place % p.kernel_width) * span;
       const T* slots = sample + first;
-      int64_t found = 0, k = 0;
-      for (; k + Tile<T>::width <= span; k += Tile<T>::width) {  // most slots are empty: a tile of them at once
-        Hits<T> spikes, valid;
-        for (int v = 0; v < Tile<T>::vectors; ++v) {
-          Lanes<T> lanes;
-          std::memcpy(&lanes, slots + k + v * Tile<T>::lanes, sizeof(lanes));
-          valid[v] = lanes >= T(0);
-          spikes[v] = (lanes < end) & valid[v];
-        }
-        bad += Tile<T>::width - __builtin_popcountll(valid.lanes());
-        uint64_t left = spikes.lanes();
-        const int64_t after = found + __builtin_popcountll(left);
-        // How many are found is hard to predict: several are written without asking.
-        for (; found < after; found += kAtOnce) {
-          for (int i = 0; i < kAtOnce; ++i, left &= left - 1) found_[found + i] = int32_t(k) + __builtin_ctzll(left | kTop);
-        }
-        found = after;
-      }
-      for (; k < span; ++k) {
-        bad += !(slots[k] >= T(0));
-        found_[found] = int32_t(k);
-        found += slots[k] >= T(0) && slots[k] < end;
-      }
+      const int64_t found = find(slots, span, end, &bad);
       arrivals->resize(arrivals->size() + found);
       Arrival<T>* arrival = arrivals->data() + arrivals->size() - found;
       for (int64_t i = 0; i < found; ++i) {
         arrival[i].time = slots[found_[i]] + T(0);  // -0.0 + 0.0 is 0.0: the sign bit must not disturb the order of keys
-        arrival[i].row = int32_t(place * p.channels) + found_[i] / int32_t(p.slots);
+        // In the middle of its slot no index below 2^31 is rounded into another row, and this is faster than to divide.
+        arrival[i].row = int32_t(place * p.channels) + int32_t((found_[i] + 0.5) * rows_per_slot);
         arrival[i].slot = int32_t(first) + found_[i];
       }
     }
@@ -91,6 +85,39 @@ class Gatherer {
  private:
   static constexpr int kAtOnce = 4;
   static constexpr uint64_t kTop = uint64_t(1) << 63;
+
+  // Lists in found_ which times are before `end`, adds to `bad` how many are neither inf nor 0 or later, and returns the
+  // number found, which means nothing if some are bad.
+  int64_t find(const T* times, int64_t size, T end, int64_t* bad) {
+    const Lanes<T> zero = {}, ends = zero + end;
+    Truths<T> valid = at_most<T>(zero, zero);
+    int64_t found = 0, k = 0;
+    for (; k + Tile::width <= size; k += Tile::width) {  // most slots are empty: a tile of them at once
+      Hits<Tile> spikes;
+      for (int v = 0; v < Tile::vectors; ++v) {
+        Lanes<T> lanes;
+        std::memcpy(&lanes, times + k + v * Tile::lanes, sizeof(lanes));
+        valid &= at_most<T>(zero, lanes);
+        spikes[v] = ~at_most<T>(ends, lanes);
+      }
+      uint64_t left = spikes.lanes();
+      const int64_t after = found + __builtin_popcountll(left);
+      // How many are found is hard to predict: several are written without asking.
+      do {
+        for (int i = 0; i < kAtOnce; ++i, left &= left - 1) found_[found + i] = int32_t(k) + __builtin_ctzll(left | kTop);
+        found += kAtOnce;
+      } while (found < after);
+      found = after;
+    }
+    for (; k < size; ++k) {
+      found_[found] = int32_t(k);
+      found += times[k] < end;
+    }
+    const bool all = bits<T>(valid) == bits<T>(at_most<T>(zero, zero));
+    const int64_t checked = all ? size - size % Tile::width : 0;
+    *bad += std::count_if(times + checked, times + size, [](T time) { return !(time >= T(0)); });
+    return found;
+  }
 
   std::vector<Arrival<T>> scratch_;
   std::vector<int32_t> found_;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
@@ -23,78 +24,112 @@ constexpr int kRegister = 32;
 constexpr int kRegister = 16;
 #endif
 
-// As many neurons as four registers hold: enough independent work to hide the latency of a multiplication, and a tile of a
-// 784-row kernel (200 KB at most) stays in the L2 cache.
 template <class T>
-struct Tile {
+struct Register {
   using Lanes __attribute__((vector_size(kRegister))) = T;
-  static constexpr int lanes = kRegister / sizeof(T), vectors = 4, width = lanes * vectors;
-  Lanes v[vectors] = {};
+  static constexpr int lanes = kRegister / sizeof(T);
 };
 
 template <class T>
-using Lanes = typename Tile<T>::Lanes;
+using Lanes = typename Register<T>::Lanes;
 
 template <class T>
 using Mask = decltype(Lanes<T>() < Lanes<T>());
 
+// As many neurons as several registers hold.
+template <class T, int registers>
+struct Tile {
+  using Number = T;
+  static constexpr int lanes = Register<T>::lanes, vectors = registers, width = lanes * vectors;
+  Lanes<T> v[vectors] = {};
+};
+
+// Four registers: enough independent work to hide the latency of a multiplication, and a tile of a 784-row kernel (200 KB
+// at most) stays in the L2 cache.
 template <class T>
-T* lane_array(Tile<T>& tile) {
-  return reinterpret_cast<T*>(tile.v);
+using WideTile = Tile<T, 4>;
+
+template <class Tile>
+typename Tile::Number* lane_array(Tile& tile) {
+  return reinterpret_cast<typename Tile::Number*>(tile.v);
 }
 
-template <class T>
-const T* lane_array(const Tile<T>& tile) {
-  return reinterpret_cast<const T*>(tile.v);
+template <class Tile>
+const typename Tile::Number* lane_array(const Tile& tile) {
+  return reinterpret_cast<const typename Tile::Number*>(tile.v);
 }
 
-// A bit for every lane in which a mask holds.
+// In which lanes something is the case: AVX-512 has registers of bits for that, others have masks.
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
 template <class T>
-inline uint32_t bits(const Mask<T>& mask) {
+using Truths = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
+#else
+template <class T>
+using Truths = Mask<T>;
+#endif
+
+template <class T>
+inline Truths<T> at_most(const Lanes<T>& a, const Lanes<T>& b) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  if constexpr (sizeof(T) == 4) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ);
+  } else {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LE_OQ);
+  }
+#else
+  return a <= b;
+#endif
+}
+
+// A bit for every lane.
+template <class T>
+inline uint32_t bits(const Truths<T>& truths) {
   [[maybe_unused]] constexpr bool single = sizeof(T) == 4;
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
-  return single ? _mm512_movepi32_mask((__m512i)mask) : _mm512_movepi64_mask((__m512i)mask);
+  return truths;
 #elif defined(__AVX__)
-  return single ? _mm256_movemask_ps((__m256)mask) : _mm256_movemask_pd((__m256d)mask);
+  return single ? _mm256_movemask_ps((__m256)truths) : _mm256_movemask_pd((__m256d)truths);
 #elif defined(__SSE2__)
-  return single ? _mm_movemask_ps((__m128)mask) : _mm_movemask_pd((__m128d)mask);
+  return single ? _mm_movemask_ps((__m128)truths) : _mm_movemask_pd((__m128d)truths);
 #else
   uint32_t found = 0;
-  for (int lane = 0; lane < Tile<T>::lanes; ++lane) found |= uint32_t(mask[lane] & 1) << lane;
+  for (int lane = 0; lane < Register<T>::lanes; ++lane) found |= uint32_t(truths[lane] & 1) << lane;
   return found;
 #endif
 }
 
 // The lanes of a tile in which something is the case: mostly there are none.
-template <class T>
+template <class Tile>
 class Hits {
  public:
-  Mask<T>& operator[](int vector) { return masks_[vector]; }
+  using T = typename Tile::Number;
+
+  Truths<T>& operator[](int vector) { return truths_[vector]; }
 
   bool any() const {
-    Mask<T> all = masks_[0];
-    for (int v = 1; v < Tile<T>::vectors; ++v) all |= masks_[v];
+    Truths<T> all = truths_[0];
+    for (int v = 1; v < Tile::vectors; ++v) all |= truths_[v];
     return bits<T>(all) != 0;
   }
 
   // A bit for each of the first `used` lanes.
-  uint64_t lanes(int used = Tile<T>::width) const {
+  uint64_t lanes(int used = Tile::width) const {
     uint64_t all = 0;
-    for (int v = 0; v < Tile<T>::vectors; ++v) all |= uint64_t(bits<T>(masks_[v])) << (v * Tile<T>::lanes);
+    for (int v = 0; v < Tile::vectors; ++v) all |= uint64_t(bits<T>(truths_[v])) << (v * Tile::lanes);
     return all & (~uint64_t(0) >> (64 - used));
   }
 
  private:
-  Mask<T> masks_[Tile<T>::vectors];
+  Truths<T> truths_[Tile::vectors];
 };
 
 // Adds to a lane without a store, which the next load of the whole register would have to wait for.
-template <class T>
-inline void add_to_lane(Tile<T>* tile, int lane, T value) {
+template <class Tile, class T>
+inline void add_to_lane(Tile* tile, int lane, T value) {
   Mask<T> index;
-  for (int i = 0; i < Tile<T>::lanes; ++i) index[i] = i;
-  for (int v = 0; v < Tile<T>::vectors; ++v)
-    tile->v[v] += index + v * Tile<T>::lanes == Mask<T>() + lane ? Lanes<T>() + value : Lanes<T>();
+  for (int i = 0; i < Tile::lanes; ++i) index[i] = i;
+  for (int v = 0; v < Tile::vectors; ++v)
+    tile->v[v] += index + v * Tile::lanes == Mask<T>() + lane ? Lanes<T>() + value : Lanes<T>();
 }
 
 struct AlignedDelete {
@@ -102,15 +137,17 @@ struct AlignedDelete {
 };
 
 // Several tiles of a kernel (rows, units), one after another so that each is contiguous, and aligned for vectors.
-template <class T>
+template <class Tile>
 class Tiles {
  public:
+  using T = typename Tile::Number;
+
   Tiles(const Problem& p, int64_t tiles)
       : rows_(p.rows()), units_(p.units),
-        data_(static_cast<T*>(::operator new(std::max<int64_t>(tiles * rows_, 1) * sizeof(Tile<T>),
+        data_(static_cast<T*>(::operator new(std::max<int64_t>(tiles * rows_, 1) * sizeof(Tile),
                                              std::align_val_t(64)))) {}
 
-  static constexpr int64_t width = Tile<T>::width;
+  static constexpr int64_t width = Tile::width;
   static int64_t count(const Problem& p) { return (p.units + width - 1) / width; }
   // Its lanes that are neurons.
   static int used(const Problem& p, int64_t index) { return int(std::min(width, p.units - index * width)); }
@@ -127,7 +164,7 @@ class Tiles {
       T* to = data(place) + row * width;
       const T* from = kernel + row * units_ + index * width;
       if (size == width) {
-        std::memcpy(to, from, sizeof(Tile<T>));  // of a constant size: no call
+        std::memcpy(to, from, sizeof(Tile));  // of a constant size: no call
       } else {
         std::fill(std::copy_n(from, size, to), to + width, T(0));
       }
@@ -137,12 +174,12 @@ class Tiles {
   // Writes `scale` times the sum of the tiles at several places, each `step` after the other, as a row of a tile of the
   // kernel.
   void store_row(int64_t place, int64_t step, int64_t places, int64_t row, T scale, int64_t index, T* kernel) {
-    Tile<T> sum;
+    Tile sum;
     for (int64_t i = 0; i < places; ++i) {
-      const Lanes<T>* from = rows(place + i * step) + row * Tile<T>::vectors;
-      for (int v = 0; v < Tile<T>::vectors; ++v) sum.v[v] += from[v];
+      const Lanes<T>* from = rows(place + i * step) + row * Tile::vectors;
+      for (int v = 0; v < Tile::vectors; ++v) sum.v[v] += from[v];
     }
-    for (int v = 0; v < Tile<T>::vectors; ++v) sum.v[v] *= scale;
+    for (int v = 0; v < Tile::vectors; ++v) sum.v[v] *= scale;
     T* to = kernel + row * units_ + index * width;
     const int64_t size = std::min(width, units_ - index * width);
     if (row + kAhead < rows_)  // rows are too far apart for the hardware to ask for them in time

@@ -57,17 +57,16 @@ BATS_DEVICE inline T growth_over(T seconds, T tau) {
   return growth < kInfinity<T> ? growth : kLargest<T>;
 }
 
-// Whether u reaches theta for E in (1, last]: c E^2 - b E + a, positive at 1, is 0 or less at the vertex, if that lies in
-// between, otherwise at the end. (Its sign at the end cannot lose a crossing that starts the next interval.)
-// V is a number or a vector of numbers, one neuron a lane; `half` is 1/(2c).
+// c E^2 - b E + a where it is lowest for E in (1, last]: 0 or less there if u reaches theta. It is positive at 1, so that is
+// at its vertex, if that lies in between, otherwise at the end. (Its sign at the end cannot lose a crossing that starts the
+// next interval.) V is a number or a vector of numbers, one neuron a lane; `half` is 1/(2c).
 template <class V, class T>
-BATS_DEVICE inline auto crosses(const V& a, const V& b, T c, T half, T last) {
-  const V end = V() + last, vertex = b * half, nearer = vertex < end ? vertex : end;
-  const V lowest = vertex > T(1) ? nearer : end;
-  return (c * lowest - b) * lowest + a <= T(0);
+BATS_DEVICE inline V lowest(const V& a, const V& b, T c, T half, T last) {
+  const V end = V() + last, vertex = b * half, later = vertex > T(1) ? vertex : end, at = later < end ? later : end;
+  return (c * at - b) * at + a;
 }
 
-// Finds the spikes of a neuron between an event and the next, given that it `crosses`: calls spike(E, du/dt) for each and
+// Finds the spikes of a neuron that reaches theta between an event and the next: calls spike(E, du/dt) for each and
 // returns b after their resets, all in float64, so that rounding does not add up. A neuron for which `spike` returns false,
 // as its train is full, gets b = -infinity, from where it reaches no threshold any more.
 template <class T, class Spike>
@@ -83,16 +82,17 @@ BATS_DEVICE inline double fire(T a_now, T b_now, T growth, const Neuron& n, Spik
     if (!spike(T(e), T(x / e))) return -kInfinity<double>;
     b -= n.reset_rate * e;  // which moves the earlier root to after e, if there still is one
     first = e;
-  } while (crosses(a, b, c, 0.5 / c, last));
+  } while (lowest(a, b, c, 0.5 / c, last) <= 0);
   return b;
 }
 
-// The time of a spike `growth` after an event of a list. Rounding must not move it beyond the next event, whose input would
-// then count as a cause.
+// The time of a spike `growth` after an event of a list. Rounding must move it neither to the event, which is its cause, nor
+// beyond the next one, which is not.
 template <class T>
 BATS_DEVICE inline T spike_time(const Event<T>* events, int64_t count, int64_t event, T growth, const Neuron& n) {
-  const T end = event + 1 < count ? events[event + 1].time : T(n.simulation_time);
-  const T time = T(events[event].time + n.tau * std::log(growth));
+  const T start = events[event].time, end = event + 1 < count ? events[event + 1].time : T(n.simulation_time);
+  T time = T(start + n.tau * std::log(growth));
+  if (!(time > start)) time = std::nextafter(start, end);
   return time < end ? time : end;
 }
 

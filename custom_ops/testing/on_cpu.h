@@ -44,7 +44,7 @@ void move_crossings(const Problem& p, const Neuron& n, const std::vector<T>& tra
   const Lists<Event<T>> events = found->events.lists<Event<T>>(p.columns());
   const int64_t count = cpu::trains_lists<T>(p), tiles = count / std::max<int64_t>(p.columns(), 1);
   const Lists<cpu::Crossing<T>> crossings = found->crossings.lists<cpu::Crossing<T>>(count);
-  const int64_t width = cpu::tile_width<T>();
+  const int64_t width = cpu::tile_width<T>(p);
   std::vector<int64_t> starts{0};
   std::vector<cpu::Crossing<T>> moved;
   for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -103,12 +103,14 @@ Results<T> on_cpu(const Case& c, const Data<T>& data, const cpu::Parallel& paral
              0, "good input times are refused");
   r.slopes.assign(r.slopes.size(), T(0));
   const int64_t count = cpu::trains_lists<T>(p);
+  const Lists<Event<T>> events = spikes.events.lists<Event<T>>(p.columns());
   for (int64_t list = 0; list < count; ++list) {
     for (const cpu::Crossing<T>& crossing : spikes.crossings.lists<cpu::Crossing<T>>(count)[list]) {
       const int64_t tile = list / p.columns(), column = list % p.columns();
-      const int64_t neuron = column * p.units + tile * cpu::tile_width<T>() + crossing.lane;
+      const int64_t neuron = column * p.units + tile * cpu::tile_width<T>(p) + crossing.lane;
       const int64_t slot = neuron * p.capacity + crossing.index;
       expect(r.times[slot] == crossing.time && crossing.index < r.counts[neuron], "a crossing is no spike");
+      expect(crossing.time > events[column][crossing.event].time, "a spike is not after its cause");
       r.slopes[slot] = crossing.slope;
     }
   }
