@@ -8,9 +8,13 @@ import tensorflow as tf
 from tests.bats.harness import gradient_of, spike_trains
 from tests.tolerances import FLOAT32, FLOAT64
 from ttfs_keras.bats.delays import AxonalDelay
-from ttfs_keras.bats.rates import FiringRate
+from ttfs_keras.bats.rates import DIVIDED, FiringRate
 
 BOUNDS = {"both": (1.0, 1.5), "minimum": (2.0, None), "maximum": (0.0, 1.0)}
+
+
+def factor(batch):
+    return batch if DIVIDED else 1
 
 
 def penalty(trains, minimum, maximum, strength):
@@ -21,9 +25,9 @@ def penalty(trains, minimum, maximum, strength):
 
 @pytest.mark.parametrize("bounds", BOUNDS)
 @pytest.mark.parametrize("shape", [(6, 5, 3), (6, 2, 3, 4, 2)])
-def test_value_is_the_penalty_times_the_batch(bounds, shape):
+def test_value_is_the_penalty_times_what_keras_divides_by(bounds, shape):
     trains = spike_trains(shape)
-    expected = 6 * penalty(trains, *BOUNDS[bounds], 0.3)
+    expected = factor(6) * penalty(trains, *BOUNDS[bounds], 0.3)
     assert expected > 0
     np.testing.assert_allclose(FiringRate(*BOUNDS[bounds], 0.3)(tf.constant(trains)), expected, rtol=FLOAT64)
 
@@ -31,7 +35,7 @@ def test_value_is_the_penalty_times_the_batch(bounds, shape):
 def test_gradient_is_that_of_the_count():
     trains = spike_trains((6, 5, 3), silent=0.4, seed=2)
     mean = np.isfinite(trains).sum(-1).mean(0)
-    slope = 0.3 * 2 * (np.maximum(mean - 1.5, 0) - np.maximum(1.2 - mean, 0)) / 5  # of the penalty times the batch
+    slope = factor(6) * 0.3 * 2 * (np.maximum(mean - 1.5, 0) - np.maximum(1.2 - mean, 0)) / (5 * 6)
     assert (slope > 0).any() and (slope < 0).any()
     gradient = gradient_of(FiringRate(1.2, 1.5, 0.3), trains)
     np.testing.assert_allclose(gradient, np.where(np.isfinite(trains), -slope[:, None], 0), rtol=0, atol=FLOAT64)
@@ -40,7 +44,7 @@ def test_gradient_is_that_of_the_count():
 def test_silence_and_empty_batches_are_finite():
     regularizer = FiringRate(1.0, 2.0)
     trains = np.full((3, 4, 2), np.inf)
-    assert regularizer(tf.constant(trains)) == 3 and not gradient_of(regularizer, trains).any()
+    assert regularizer(tf.constant(trains)) == factor(3) and not gradient_of(regularizer, trains).any()
     assert regularizer(tf.constant(trains[:0])) == 0
 
 

@@ -6,6 +6,9 @@ import tensorflow as tf
 from ttfs_keras.bats import arguments
 from ttfs_keras.bats.readout import count
 
+# Whether Keras divides what an activity regularizer returns by the batch: it does from 3.14 on.
+DIVIDED = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
+
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class FiringRate(keras.regularizers.Regularizer):
@@ -14,8 +17,9 @@ class FiringRate(keras.regularizers.Regularizer):
         n_i = mean over the batch (of a replica) of the spikes of neuron i
         penalty = strength mean_i (max(minimum - n_i, 0)^2 + max(n_i - maximum, 0)^2)
 
-    A call returns the penalty times the batch, by which Keras divides what an `activity_regularizer` returns. The
-    gradient is that of the count (see `readout.count`), so that a neuron without any spike in the batch feels nothing.
+    A layer adds the penalty to the loss, whatever the batch: a call returns it times the batch where Keras divides what
+    an `activity_regularizer` returns by that. The gradient is that of the count (see `readout.count`), so that a neuron
+    without any spike in the batch feels nothing.
 
     Shapes: trains `(batch, neurons..., K)` in seconds to a scalar.
 
@@ -45,14 +49,14 @@ class FiringRate(keras.regularizers.Regularizer):
         self.strength = strength
 
     def __call__(self, times):
-        """Return the penalty of trains, times the batch."""
+        """Return the penalty of trains, times the batch if Keras divides by it."""
         counts = count(times)
         batch = tf.cast(tf.shape(counts)[0], counts.dtype)
         mean = tf.math.divide_no_nan(tf.reduce_sum(counts, axis=0), batch)
         excess = tf.square(tf.nn.relu(self.minimum - mean))
         if self.maximum is not None:
             excess += tf.square(tf.nn.relu(mean - self.maximum))
-        return self.strength * batch * tf.reduce_mean(excess)
+        return self.strength * tf.reduce_mean(excess) * (batch if DIVIDED else tf.minimum(batch, 1))
 
     def get_config(self):
         """Return the constructor's arguments."""
