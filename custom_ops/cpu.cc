@@ -340,7 +340,7 @@ int64_t peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kerne
 }
 
 #define BATS_INSTANTIATE(T)                                                                                            \
-  template int64_t tile_width<T>(const Problem&);                                                                                \
+  template int64_t tile_width<T>(const Problem&);                                                                      \
   template int64_t trains_lists<T>(const Problem&);                                                                    \
   template bool belong<T>(const Problem&, const Lists<Crossing<T>>&);                                                  \
   template bool belong<T>(const Problem&, const Lists<Event<T>>&, const Lists<Echo<T>>&);                              \

@@ -17,13 +17,16 @@ struct Arrival {
   int32_t row, slot;
 };
 
-// Sorts by time. Non-negative floats sort as the integers that their bits spell: a stable radix sort over as many digits as
-// the keys span from the least on, which are fewer for times that are close to each other.
+// Sorts by time, keeping the order of equal ones: few items by comparison, more by radix. Non-negative floats sort as the
+// integers that their bits spell; there are as many digits as the keys span from the least on.
 template <class T>
 void sort_by_time(std::vector<Arrival<T>>* items, std::vector<Arrival<T>>* scratch) {
   using Key = std::conditional_t<sizeof(T) == sizeof(uint32_t), uint32_t, uint64_t>;
-  constexpr int kDigit = 9, kValues = 1 << kDigit, kDigits = (8 * sizeof(Key) + kDigit - 1) / kDigit;
-  if (items->empty()) return;
+  constexpr int kDigit = 9, kValues = 1 << kDigit, kDigits = (8 * sizeof(Key) + kDigit - 1) / kDigit, kFew = 64;
+  if (items->size() < kFew) {
+    std::stable_sort(items->begin(), items->end(), [](const auto& x, const auto& y) { return x.time < y.time; });
+    return;
+  }
   auto key = [](const Arrival<T>& item) {
     Key bits;
     std::memcpy(&bits, &item.time, sizeof(bits));
@@ -61,12 +64,12 @@ class Gatherer {
   int64_t gather(const Problem& p, const T* times, int64_t column, T end, std::vector<Arrival<T>>* arrivals) {
     const T* sample = times + column / p.positions() * p.sample_slots();
     const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
-    const int64_t span = p.channels * p.slots;  // contiguous, a kernel position's worth
+    const int64_t pixel = p.channels * p.slots, span = p.kernel_width * pixel;  // contiguous, a kernel row's worth
     const double rows_per_slot = 1.0 / double(p.slots);
     int64_t bad = 0;
     found_.resize(span + kAtOnce);
-    for (int64_t place = 0; place < p.kernel_height * p.kernel_width; ++place) {
-      const int64_t first = ((y + place / p.kernel_width) * p.width + x + place % p.kernel_width) * span;
+    for (int64_t line = 0; line < p.kernel_height; ++line) {
+      const int64_t first = ((y + line) * p.width + x) * pixel;
       const T* slots = sample + first;
       const int64_t found = find(slots, span, end, &bad);
       arrivals->resize(arrivals->size() + found);
@@ -74,7 +77,7 @@ class Gatherer {
       for (int64_t i = 0; i < found; ++i) {
         arrival[i].time = slots[found_[i]] + T(0);  // -0.0 + 0.0 is 0.0: the sign bit must not disturb the order of keys
         // In the middle of its slot no index below 2^31 is rounded into another row, and this is faster than to divide.
-        arrival[i].row = int32_t(place * p.channels) + int32_t((found_[i] + 0.5) * rows_per_slot);
+        arrival[i].row = int32_t(line * p.kernel_width * p.channels) + int32_t((found_[i] + 0.5) * rows_per_slot);
         arrival[i].slot = int32_t(first) + found_[i];
       }
     }
