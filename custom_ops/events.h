@@ -81,7 +81,7 @@ class Gatherer {
         arrival[i].slot = int32_t(first) + found_[i];
       }
     }
-    sort_by_time(arrivals, &scratch_);
+    if (!bad) sort_by_time(arrivals, &scratch_);  // NaN has no place in an order
     return bad;
   }
 
@@ -116,8 +116,7 @@ class Gatherer {
       found_[found] = int32_t(k);
       found += times[k] < end;
     }
-    const bool all = bits<T>(valid) == bits<T>(at_most<T>(zero, zero));
-    const int64_t checked = all ? size - size % Tile::width : 0;
+    const int64_t checked = bits<T>(~valid) ? 0 : size - size % Tile::width;
     *bad += std::count_if(times + checked, times + size, [](T time) { return !(time >= T(0)); });
     return found;
   }
