@@ -110,7 +110,7 @@ def test_every_experiment_trains_a_step_and_is_saved(name, dtype, tmp_path):
     assert found is EXPERIMENTS[name]
     keras.utils.set_random_seed(0)
     model = bats_model(found, (14, 14, 1) if name != "conv" else (18, 18, 1), 3, dtype=dtype)
-    model.compile(keras.optimizers.Adam(found.lr), bats.loss(found), metrics=[bats.accuracy(found)])
+    model.compile(keras.optimizers.Adam(found.lr), bats.loss(found, dtype), metrics=[bats.accuracy(found)])
     images = np.random.default_rng(0).uniform(size=(4, *model.input_shape[1:]))
     history = model.fit(images, np.arange(4) % 3, verbose=0).history
     assert np.isfinite(history["loss"]).all() and 0 <= history["accuracy"][0] <= 1

@@ -170,11 +170,20 @@ def test_without_testing_the_training_images_are_measured(tmp_path):
     assert (folder / "best_model" / "output_weights.npy").exists()
 
 
+def test_the_first_row_is_of_training_alone(tmp_path):
+    """At a rate of nothing it has the accuracy on the training images, whatever was measured before."""
+    _, card = trained(tmp_path, epochs=0, testing=False)
+    folder, tested = trained(tmp_path, epochs=1, lr=1e-30)
+    assert rows_of(folder)[0]["accuracy"] == pytest.approx(card["accuracy"])
+    assert tested["accuracy_before"] != pytest.approx(card["accuracy"])
+
+
 @pytest.mark.parametrize(("name", "factor", "minimum"), [("conv", 0.5, 1e-4), ("spike_count", 1.0, 0.0)])
 def test_a_run_decays_its_rate_every_ten_epochs(name, factor, minimum):
     configuration = Configuration(model_type="BATS", model_name=name, batch_size=32, lr=0.1).resolved()
     optimizer = BATSRecipe(configuration, load("DIGITS", None, 100, 10)).optimizer()
-    assert type(optimizer) is keras.optimizers.Adam and optimizer.epsilon == 1e-8
+    assert type(optimizer) is keras.optimizers.Adam
+    assert optimizer.epsilon == pytest.approx(1e-8 * np.sqrt(1 - optimizer.beta_2))
     expected = {"initial": 0.1, "factor": factor, "every": 10 * 4, "minimum": minimum}  # 100 images, 32 a step
     assert optimizer.get_config()["learning_rate"]["config"] == expected
 

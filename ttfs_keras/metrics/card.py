@@ -87,11 +87,8 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=No
     latency, unit = decision_time(model)
     if accuracy is None and outputs.ndim == 3:
         accuracy = CountAccuracy()
-    if accuracy is not None:
-        accuracy.reset_state()
-        accuracy.update_state(y, outputs)
     return MetricCard(
-        accuracy=float(np.mean(outputs.argmax(-1) == y)) if accuracy is None else float(accuracy.result()),
+        accuracy=float(np.mean(outputs.argmax(-1) == y)) if accuracy is None else _value(accuracy, y, outputs),
         agreement=None if reference is None else float(np.mean(outputs.argmax(-1) == reference.argmax(-1))),
         max_abs_error=None if reference is None else float(np.abs(outputs - reference).max()),
         spikes_per_neuron=sum(c.sum() for c in neurons) / sum(c.size for c in neurons) / len(x) if neurons else None,
@@ -109,3 +106,12 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=No
             "python": platform.python_version(),
         },
     )
+
+
+def _value(metric, y, outputs):
+    """Return the value of a metric and leave it empty, which `fit` would not do before its first epoch."""
+    metric.reset_state()
+    metric.update_state(y, outputs)
+    value = float(metric.result())
+    metric.reset_state()
+    return value

@@ -153,14 +153,14 @@ def bats_model(experiment, image_shape, classes, input_range=(0.0, 1.0), dtype="
     return keras.Model(inputs, x, name="bats")
 
 
-def loss(experiment):
-    """Return the loss of an experiment."""
+def loss(experiment, dtype="float32"):
+    """Return the loss of an experiment, computed in `dtype`, which should be the network's."""
     if experiment.loss == "count":
-        return SpikeCount(*experiment.targets)
+        return SpikeCount(*experiment.targets, dtype=dtype)
     if experiment.loss == "ttfs":
         # Silent labels then cost what a spike at the very end would; else they cost nothing and stay silent.
-        return TTFSSoftmaxCrossEntropy(TAU_SOFTMAX, silent_time=experiment.simulation_time)
-    return Decay()
+        return TTFSSoftmaxCrossEntropy(TAU_SOFTMAX, silent_time=experiment.simulation_time, dtype=dtype)
+    return Decay(dtype=dtype)
 
 
 def accuracy(experiment):

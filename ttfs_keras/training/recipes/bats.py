@@ -20,6 +20,9 @@ from ttfs_keras.training.schedules import StepDecay
 from ttfs_keras.training.sources import load_keras, load_weights_h5
 
 DECAY_EPOCHS = 10  # between two decays of the learning rate
+# The source adds 1e-8 to the root of the corrected second moment, Keras its epsilon to that of the uncorrected one.
+# This is as much at the first step; 30 times as much would hold the first gradients back, which are about 1e-6.
+EPSILON = 1e-8 * (1 - 0.999) ** 0.5
 PLOTTED = 500  # images in the count maps
 
 
@@ -70,11 +73,11 @@ class BATSRecipe(Recipe):
         """Return Adam with the experiment's decay."""
         c, e = self.configuration, self.experiment
         every = DECAY_EPOCHS * steps(len(self.data.x_train), c.batch_size)
-        return keras.optimizers.Adam(StepDecay(c.lr, e.lr_decay, every, e.lr_minimum), epsilon=1e-8)
+        return keras.optimizers.Adam(StepDecay(c.lr, e.lr_decay, every, e.lr_minimum), epsilon=EPSILON)
 
     def loss(self):
         """Return the experiment's loss."""
-        return bats.loss(self.experiment)
+        return bats.loss(self.experiment, self.configuration.dtype)
 
     def metrics(self):
         """Return accuracy by the experiment's read-out, and the share of silent labels."""
