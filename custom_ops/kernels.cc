@@ -1,4 +1,6 @@
 // Glue between TensorFlow and the raw-pointer kernels: checks, allocation, threads.
+#include <atomic>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -147,7 +149,15 @@ class Cpu {
   cpu::Parallel parallel() const {
     using Pool = tensorflow::thread::ThreadPool;
     return [pool = pool_](int64_t total, int64_t cost, const std::function<void(int64_t, int64_t)>& work) {
-      pool->ParallelFor(total, Pool::SchedulingParams::Adaptive(cost), work);
+      std::atomic<bool> exhausted{false};
+      pool->ParallelFor(total, Pool::SchedulingParams::Adaptive(cost), [&](int64_t first, int64_t last) {
+        try {
+          work(first, last);
+        } catch (const std::bad_alloc&) {  // it would end the process here: a thread of the pool has nobody to catch it
+          exhausted = true;
+        }
+      });
+      if (exhausted) throw std::bad_alloc();
     };
   }
 
@@ -263,14 +273,34 @@ class Gpu {
 
 #endif  // BATS_CUDA
 
-template <template <class> class Device, class T>
-class SpikesOp : public OpKernel {
+// An op of which memory that runs out is an error and not the end of the process.
+class BatsOp : public OpKernel {
  public:
-  explicit SpikesOp(OpKernelConstruction* context) : OpKernel(context) {
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) final {
+    try {
+      compute(context);
+    } catch (const std::bad_alloc&) {
+      context->SetStatus(absl::ResourceExhaustedError(
+          "expected memory for all input and output spikes of this layer. Received: too little; a smaller batch or "
+          "max_spikes needs less"));
+    }
+  }
+
+ private:
+  virtual void compute(OpKernelContext* context) = 0;
+};
+
+template <template <class> class Device, class T>
+class SpikesOp : public BatsOp {
+ public:
+  explicit SpikesOp(OpKernelConstruction* context) : BatsOp(context) {
     OP_REQUIRES_OK(context, context->GetAttr("max_spikes", &max_spikes_));
   }
 
-  void Compute(OpKernelContext* context) override {
+ private:
+  void compute(OpKernelContext* context) override {
     const Tensor &inputs = context->input(0), &kernel = context->input(1);
     Checks checks;
     const Problem p = problem(inputs.shape(), kernel.shape(), max_spikes_, &checks);
@@ -288,18 +318,18 @@ class SpikesOp : public OpKernel {
                                                       overflow->flat<int64_t>().data()));
   }
 
- private:
   int64_t max_spikes_;
 };
 
 template <template <class> class Device, class T>
-class CoefficientsOp : public OpKernel {
+class CoefficientsOp : public BatsOp {
  public:
-  explicit CoefficientsOp(OpKernelConstruction* context) : OpKernel(context) {
+  explicit CoefficientsOp(OpKernelConstruction* context) : BatsOp(context) {
     OP_REQUIRES_OK(context, context->GetAttr("min_slope", &min_slope_));
   }
 
-  void Compute(OpKernelContext* context) override {
+ private:
+  void compute(OpKernelContext* context) override {
     const Tensor &times = context->input(0), &gradient = context->input(1);
     Checks checks;
     checks.expect(times.dims() == 5, "spikes (batch, height, width, units, max_spikes)", times.shape().DebugString());
@@ -320,17 +350,17 @@ class CoefficientsOp : public OpKernel {
                                                    reinterpret_cast<Totals<T>*>(totals->flat<T>().data())));
   }
 
- private:
   float min_slope_;
 };
 
 // The gradient of the kernel, or that of the input times.
 template <template <class> class Device, class T, bool of_kernel>
-class GradientOp : public OpKernel {
+class GradientOp : public BatsOp {
  public:
-  using OpKernel::OpKernel;
+  using BatsOp::BatsOp;
 
-  void Compute(OpKernelContext* context) override {
+ private:
+  void compute(OpKernelContext* context) override {
     const Tensor &inputs = context->input(0), &kernel = context->input(1);
     const Tensor& times = context->input(2);
     Checks checks;
@@ -361,11 +391,12 @@ template <template <class> class Device, class T>
 using TimesGradientOp = GradientOp<Device, T, false>;
 
 template <template <class> class Device, class T>
-class PeaksOp : public OpKernel {
+class PeaksOp : public BatsOp {
  public:
-  using OpKernel::OpKernel;
+  using BatsOp::BatsOp;
 
-  void Compute(OpKernelContext* context) override {
+ private:
+  void compute(OpKernelContext* context) override {
     const Tensor &inputs = context->input(0), &kernel = context->input(1);
     Checks checks;
     const Problem p = problem(inputs.shape(), kernel.shape(), 1, &checks);

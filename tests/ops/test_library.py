@@ -273,6 +273,37 @@ def test_one_and_two_threads_give_the_same_bits():
     assert len(set(one.values())) == 4 and one == two
 
 
+SHORT_OF_MEMORY = """
+import json, resource
+from pathlib import Path
+import tensorflow as tf
+from ttfs_keras import bats
+
+def spikes(batch, max_spikes):
+    # One input that fills every train.
+    times, kernel = tf.zeros((batch, 1, 1)), 1e6 * tf.ones((1, 256))
+    return int(tf.reduce_sum(bats.dense(times, kernel, 0.13, 1e-3, None, max_spikes, 0.2)[1]))
+
+found = {"before": spikes(2, 4)}
+now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, 2 * (now + (400 << 20),))
+try:
+    spikes(200, 1000)  # 200 MB of trains and six times that of crossings
+except tf.errors.ResourceExhaustedError as error:
+    found["error"] = error.message
+found["after"] = spikes(2, 4)
+print(json.dumps(found))
+"""
+
+
+@needs_library
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell how much memory is used")
+def test_a_layer_without_enough_memory_is_an_error():
+    found, _ = python(SHORT_OF_MEMORY)
+    assert found["before"] == found["after"] == 2 * 256 * 4
+    assert "expected memory for all input and output spikes of this layer. Received: too little" in found["error"]
+
+
 def busy_layer(samples, inputs, units, seed=0):
     """Return trains (samples, inputs) and a kernel whose neurons fire about 28 times."""
     random = np.random.default_rng(seed)
