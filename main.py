@@ -35,7 +35,8 @@ def main(arguments):
     if arguments[1:]:
         sys.exit(f"Expected flags only. Received: {' '.join(arguments[1:])}")
     values: dict[str, Any] = {item.name: flags.FLAGS[item.name].value for item in dataclasses.fields(Configuration)}
-    replay = "".join(flags.FLAGS[name].serialize() + "\n" for name in values if values[name] is not None)
+    replayed = [name for name in values if values[name] is not None and name != "resume"]
+    replay = "".join(flags.FLAGS[name].serialize() + "\n" for name in replayed)
     logger = logging.getLogger("ttfs_keras")
     logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler(sys.stdout))

@@ -59,12 +59,15 @@ class Layer {
     for (int64_t list = 0; list < lists(); ++list) {
       const int used = Tiles<Tile>::used(p_, list / p_.columns());
       for (const Crossing<T>& crossing : crossings[list])
-        if (crossing.lane >= used || crossing.index >= p_.capacity) return false;
+        if (!within(crossing.lane, used) || !within(crossing.index, p_.capacity)) return false;
     }
     return true;
   }
 
   bool belong(const Lists<Event<T>>& events, const Lists<Echo<T>>& echoes) {
+    for (int64_t column = 0; column < p_.columns(); ++column)
+      for (const Event<T>& event : events[column])
+        if (!within(event.row, p_.rows()) || !within(event.slot, p_.sample_slots())) return false;
     for (int64_t list = 0; list < lists(); ++list) {
       const List<Echo<T>> ordered = echoes[list];
       if (ordered.size() > 0 && ordered.end()[-1].event >= events[list % p_.columns()].size()) return false;
@@ -234,6 +237,8 @@ class Layer {
   }
 
  private:
+  static bool within(int64_t index, int64_t size) { return 0 <= index && index < size; }
+
   Tiles<Tile> tiled(const T* kernel) {
     Tiles<Tile> tiles(p_, Tiles<Tile>::count(p_));
     parallel_(Tiles<Tile>::count(p_), 8 * p_.rows(), [&](int64_t first, int64_t last) {

@@ -1,5 +1,8 @@
 // Glue between TensorFlow and the raw-pointer kernels: checks, allocation, threads.
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <new>
 #include <string>
 #include <vector>
@@ -46,12 +49,33 @@ template <class T>
 double positive(OpKernelContext* context, const char* name, Checks* checks) {
   const Tensor* tensor;
   TF_CHECK_OK(context->input(name, &tensor));
-  checks->expect(tensor->NumElements() == 1, absl::StrCat(name, " to be a scalar"), tensor->shape().DebugString());
-  if (tensor->NumElements() != 1) return 1;
+  checks->expect(tensor->dims() == 0, absl::StrCat(name, " to be a scalar"), tensor->shape().DebugString());
+  if (tensor->dims() != 0) return 1;
   const double value = tensor->flat<T>()(0);
   checks->expect(value > 0 && value < std::numeric_limits<double>::infinity(),
                  absl::StrCat(name, " to be positive and finite"), absl::StrCat(value));
   return value;
+}
+
+// A constant of the neuron as the kernels need it. If rounding to T made it 0 or infinite, neurons without weights would
+// fire.
+template <class T>
+double normal(double value, const std::string& name, Checks* checks) {
+  using Limits = std::numeric_limits<T>;
+  checks->expect(value >= Limits::min() && value <= Limits::max(),
+                 absl::StrCat(name, " from ", Limits::min(), " to ", Limits::max()), absl::StrCat(value));
+  return value;
+}
+
+template <class T>
+double time_constant(OpKernelContext* context, Checks* checks) {
+  return normal<T>(2 * positive<T>(context, "tau_s", checks), "2 tau_s", checks);
+}
+
+// A threshold divided by the time constant.
+template <class T>
+double rate(OpKernelContext* context, const char* threshold, double tau, Checks* checks) {
+  return normal<T>(positive<T>(context, threshold, checks) / tau, absl::StrCat(threshold, " / (2 tau_s)"), checks);
 }
 
 // The sizes of a layer from the shapes of its input times and its kernel, which are checked.
@@ -69,8 +93,9 @@ Problem problem(const TensorShape& times, const TensorShape& kernel, int64_t cap
   const int64_t limit = std::numeric_limits<int32_t>::max();
   checks->expect(p.sample_slots() <= limit && p.rows() <= limit && capacity <= limit,
                  "fewer than 2^31 input slots of a sample", absl::StrCat(p.sample_slots()));
-  const double outputs = double(p.columns()) * double(p.units) * double(capacity);
-  checks->expect(outputs < 9e18, "fewer than 2^63 output slots", absl::StrCat(outputs));
+  // Columns of no units take memory, too.
+  const double outputs = double(p.columns()) * std::max(double(p.units), 1.0) * std::max(double(capacity), 1.0);
+  checks->expect(outputs < std::ldexp(1, 57), "fewer than 2^57 output slots", absl::StrCat(outputs));
   return p;
 }
 
@@ -304,10 +329,9 @@ class SpikesOp : public BatsOp {
     const Tensor &inputs = context->input(0), &kernel = context->input(1);
     Checks checks;
     const Problem p = problem(inputs.shape(), kernel.shape(), max_spikes_, &checks);
-    const double threshold = positive<T>(context, "threshold", &checks);
-    const double delta_threshold = positive<T>(context, "delta_threshold", &checks);
-    const double tau = 2 * positive<T>(context, "tau_s", &checks);
-    const Neuron n{tau, threshold / tau, delta_threshold / tau, positive<T>(context, "simulation_time", &checks)};
+    const double tau = time_constant<T>(context, &checks);
+    const Neuron n{tau, rate<T>(context, "threshold", tau, &checks), rate<T>(context, "delta_threshold", tau, &checks),
+                   positive<T>(context, "simulation_time", &checks)};
     OP_REQUIRES_OK(context, checks.status());
     Tensor *times, *counts, *overflow;
     OP_REQUIRES_OK(context, context->allocate_output(0, train_shape(p), &times));
@@ -334,10 +358,9 @@ class CoefficientsOp : public BatsOp {
     Checks checks;
     checks.expect(times.dims() == 5, "spikes (batch, height, width, units, max_spikes)", times.shape().DebugString());
     expect_shape(gradient, times.shape(), "gradient", &checks);
-    const double delta_threshold = positive<T>(context, "delta_threshold", &checks);
-    const double tau = 2 * positive<T>(context, "tau_s", &checks);
+    const double tau = time_constant<T>(context, &checks);
+    const Neuron n{tau, 0, rate<T>(context, "delta_threshold", tau, &checks), 0};
     OP_REQUIRES_OK(context, checks.status());
-    const Neuron n{tau, 0, delta_threshold / tau, 0};
     // Only the outputs matter here, and a 1 x 1 kernel has as many of them as the input has positions.
     const Problem p{times.dim_size(0), times.dim_size(1), times.dim_size(2), 1, 1, 1, 1, times.dim_size(3),
                     times.dim_size(4)};
@@ -366,11 +389,10 @@ class GradientOp : public BatsOp {
     Checks checks;
     const int64_t capacity = times.dims() == 5 ? times.dim_size(4) : 0;
     const Problem p = problem(inputs.shape(), kernel.shape(), capacity, &checks);
-    const double tau = 2 * positive<T>(context, "tau_s", &checks);
+    const Neuron n{time_constant<T>(context, &checks), 0, 0, 0};
     OP_REQUIRES_OK(context, checks.status());
     expect_shape(times, train_shape(p), "spikes", &checks);
     OP_REQUIRES_OK(context, checks.status());
-    const Neuron n{tau, 0, 0, 0};
     Tensor* gradient;
     OP_REQUIRES_OK(context, context->allocate_output(0, (of_kernel ? kernel : inputs).shape(), &gradient));
     Device<T> device(context);
@@ -400,7 +422,7 @@ class PeaksOp : public BatsOp {
     const Tensor &inputs = context->input(0), &kernel = context->input(1);
     Checks checks;
     const Problem p = problem(inputs.shape(), kernel.shape(), 1, &checks);
-    const double tau = 2 * positive<T>(context, "tau_s", &checks);
+    const double tau = time_constant<T>(context, &checks);
     const Neuron n{tau, 0, 0, positive<T>(context, "simulation_time", &checks)};
     OP_REQUIRES_OK(context, checks.status());
     Tensor *peak, *times, *slopes, *slots;

@@ -35,7 +35,8 @@ class Lists {
     if (bytes < before || starts[0] != 0) return false;
     for (int64_t i = 0; i < count; ++i)
       if (starts[i] > starts[i + 1]) return false;
-    return bytes - before == starts[count] * int64_t(sizeof(Item));
+    const int64_t size = sizeof(Item), items = bytes - before;
+    return items % size == 0 && items / size == starts[count];
   }
 
   // Memory for lists that start at `starts`, the last of which is where the last list ends, and the place for their

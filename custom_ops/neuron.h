@@ -142,8 +142,8 @@ BATS_DEVICE inline void interval_peak(const V& a, const V& b, T growth, T decay,
 // Where and when the largest potential of a neuron is, from the event whose interval has it.
 template <class T>
 struct Peak {
-  T time, slope;  // slope 0: nothing but the membrane ends the rise
-  int32_t slot;   // of the input that does, or -1
+  T time, slope;  // slope 0: the membrane itself ends the rise
+  int32_t slot;   // of the input that does; -1: none, but the end of the simulation if there is a slope
 };
 
 template <class T>
@@ -151,7 +151,7 @@ BATS_DEVICE inline Peak<T> locate_peak(const Event<T>* events, int64_t count, in
                                        const Neuron& n) {
   if (event < 0) return {kInfinity<T>, T(0), -1};  // no input
   if (at > T(0)) return {events[event].time + T(n.tau) * std::log(at), T(0), -1};
-  if (event + 1 == count) return {T(n.simulation_time), T(0), -1};
+  if (event + 1 == count) return {T(n.simulation_time), slope, -1};
   return {events[event + 1].time, slope, events[event + 1].slot};
 }
 

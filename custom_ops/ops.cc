@@ -159,7 +159,7 @@ The largest membrane potential that each neuron reaches where it is never reset,
 
 peaks: (batch, out_height, out_width, units), -inf without input spikes.
 peak_times: when, in seconds, inf without input spikes.
-slopes: du/dt just before, where an input cuts the rise off, else 0.
+slopes: du/dt just before, where an input or the end of the simulation cuts the rise off, else 0.
 slots: that input's place in the flat input of the sample, or -1.
 events, crossings: see TtfsKeras>BatsSpikes; a peak is a spike with slope 1.
 )doc");

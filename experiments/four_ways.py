@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 from absl import app, flags
 
+from ttfs_keras.bats.weights import layers as multi_spike_layers
 from ttfs_keras.data import load
 from ttfs_keras.files import write_text
 from ttfs_keras.metrics.operations import synaptic_operations
@@ -70,13 +71,19 @@ def _row(way, card, model, x):
     spikes = card["spikes_per_neuron"]
     return {
         "way": way,
-        "network": "784-800-10" if way == "BATS" else "ResNet-9",
+        "network": _sizes(model) if way == "BATS" else "ResNet-9",
         "accuracy": f"{100 * card['accuracy']:.2f}",
         "spikes": "" if spikes is None else f"{spikes:.2f}",
         "operations": f"{synaptic_operations(model, x):.3g}",
         "latency": "" if card["latency"] is None else f"{card['latency']:.3g} {card['latency_unit']}",
         "seconds": f"{card['run_seconds']:.0f}",
     }
+
+
+def _sizes(model):
+    """Return the sizes of the populations of a dense multi-spike network, such as 784-800-10."""
+    kernels = [layer.kernel for layer in multi_spike_layers(model)]
+    return "-".join(map(str, [kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)]))
 
 
 def table(rows):

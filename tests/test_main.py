@@ -38,7 +38,8 @@ def test_relu_then_snn_as_in_the_readme_and_the_flag_file_replays(tmp_path):
     assert "agreement with the ReLU model before training 1.0000" in done.stdout
     folder = tmp_path / "DIGITS-FC2_example"
     card = (folder / "metrics.csv").read_text()
-    again = main(f"--flagfile={folder / 'flags.txt'}", folder=tmp_path)
+    assert main("--model_type=SNN", "--load=True", "--resume", *small, folder=tmp_path).returncode == 0
+    again = main(f"--flagfile={folder / 'flags.txt'}", folder=tmp_path)  # also of a run that was resumed
     assert again.returncode == 0, again.stderr
     losses = [
         [line.split(",")[2] for line in text.splitlines()] for text in (card, (folder / "metrics.csv").read_text())

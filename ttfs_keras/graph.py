@@ -96,6 +96,14 @@ def _trace(graph, inputs, prefix, names, wanted, found):
     return [tensors[id(symbol)] for symbol in graph.outputs]
 
 
+def inlined(model):
+    """Return a Functional model, which shares the layers, with the calls of the models in it in place of these."""
+    graph = as_functional(model)
+    if not any(is_model(call.operation) for call in calls(graph)):
+        return graph
+    return keras.Model(graph.inputs, _trace(graph, graph.inputs, "", Names(), (), {}))
+
+
 def evaluate(model, batches):
     """Return the flat list of a model's outputs, in inference, for one batch for each input, in their order."""
     graph = as_functional(model)

@@ -1,3 +1,4 @@
+import json
 import math
 from dataclasses import replace
 
@@ -186,10 +187,17 @@ def test_all_bad_arguments_are_named_at_once():
     }
 
 
-@pytest.mark.parametrize("wrong", [{"units": 1.5}, {"max_spikes": 2.0}, {"threshold": None}, {"learned": "tau"}])
+@pytest.mark.parametrize(
+    "wrong", [{"units": 1.5}, {"units": True}, {"max_spikes": 2.0}, {"threshold": None}, {"learned": "tau"}]
+)
 def test_an_argument_of_the_wrong_type_is_named(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected "):
         BATSDense(**{"units": 2, **wrong})
+
+
+def test_integers_may_be_numpys_and_nothing_need_be_learned():
+    layer = BATSDense(np.int64(2), max_spikes=np.int32(3), learned=None)
+    assert json.loads(json.dumps(layer.get_config())) == BATSDense(2, max_spikes=3, name=layer.name).get_config()
 
 
 @pytest.mark.parametrize("shape", [(None, 3), (None, 3, 2, 2, 1), (None, None, 2)])

@@ -157,6 +157,13 @@ def test_sample_weights_and_empty_batches(name):
     assert per_sample(name)(labels[:0], trains[:0]).shape == (0,)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_labels_may_be_a_list(name):
+    trains = spike_trains((3, 3, 2))
+    make = LOSSES[name]
+    assert make(dtype="float64")([0, 2, 1], trains) == make(dtype="float64")(np.array([0, 2, 1]), trains)
+
+
 @pytest.mark.parametrize("labels", [np.zeros((3, 4)), np.zeros((3, 1, 1)), np.zeros(())])
 def test_other_labels_are_refused(labels):
     with pytest.raises(ValueError, match=r"Expected labels \(batch,\) or \(batch, 1\).* Received: labels of shape"):

@@ -14,5 +14,9 @@ def test_every_way_has_a_row(tmp_path):
     assert by_way["TTFS, mapped"]["accuracy"] == by_way["ReLU"]["accuracy"]
     assert float(by_way["TTFS, mapped"]["operations"]) < float(by_way["ReLU"]["operations"])
     assert not by_way["ReLU"]["spikes"] and all(row["spikes"] for way, row in by_way.items() if way != "ReLU")
+    assert {way: row["network"] for way, row in by_way.items() if way in ("STBP", "BATS")} == {
+        "STBP": "ResNet-9",
+        "BATS": "784-800-10",
+    }
     table = four_ways.table(rows).splitlines()
     assert len(table) == 2 + len(rows) and len(next(csv.reader([table[0]], delimiter="|"))) == 9

@@ -7,6 +7,7 @@ import pytest
 import ttfs_keras as tk
 from ttfs_keras import bats
 from ttfs_keras.metrics.activity import decision_time, emitters, spike_trains
+from ttfs_keras.metrics.operations import synaptic_operations
 
 SAMPLES, CLASSES = 30, 3
 
@@ -67,6 +68,34 @@ def test_other_read_outs(network):
     card = tk.metric_card(model, x, y, accuracy=metric)
     right = (first.argmin(-1) == y) & np.isfinite(first).any(axis=-1)
     assert card["accuracy"] == pytest.approx(right.mean())
+
+
+def test_models_in_a_model_are_measured(network):
+    """As if their layers stood in the model itself."""
+    x, y = network[1:]
+    hidden, again, output = (
+        bats.BATSDense(units, threshold=0.02, max_spikes=4, name=name)
+        for units, name in ((7, "hidden"), (5, "again"), (CLASSES, "output"))
+    )
+    inputs = keras.Input((6, 6, 1))
+    trains = bats.FlattenSpikes()(bats.LatencyEncoder(name="encoder")(inputs))
+    start = keras.Input(trains.shape[1:])
+    nested = keras.Model(inputs, output(keras.Model(start, again(hidden(start)))(trains)))
+    flat = keras.Model(inputs, output(again(hidden(trains))))
+    found, expected = (tk.metric_card(model, x, y) for model in (nested, flat))
+    assert list(found["layers"]) == ["encoder", "hidden", "again", "output"]
+    assert found["layers"] == expected["layers"] and found["spikes_per_neuron"] == expected["spikes_per_neuron"] > 0
+    assert found["accuracy"] == expected["accuracy"] and found["latency"] == expected["latency"]
+    assert synaptic_operations(nested, x) == synaptic_operations(flat, x)
+    assert spike_trains(nested, x).keys() == spike_trains(flat, x).keys()
+
+
+def test_each_call_of_a_layer_is_a_row():
+    inputs = keras.Input((6, 1))
+    layer = bats.BATSDense(6, threshold=0.01, name="twice")
+    trains = np.random.default_rng(0).uniform(0, 0.1, (4, 6, 1)).astype("float32")
+    card = tk.metric_card(keras.Model(inputs, layer(layer(inputs))), trains, np.zeros(4, int))
+    assert list(card["layers"]) == ["twice", "twice_call2"]
 
 
 def test_the_card_is_json_and_a_table(network):

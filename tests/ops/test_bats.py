@@ -330,6 +330,32 @@ def test_bad_scalars_are_refused(ops, name, bad):
         run(ops, one_neuron([0.0], [4.0], **{name: bad}))
 
 
+@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threshold": 1e-36, "tau_s": 1e10, "simulation_time": 1e10}, r"threshold / \(2 tau_s\) from "),
+        ({"delta_threshold": 1e-36, "tau_s": 1e10, "simulation_time": 1e10}, r"delta_threshold / \(2 tau_s\) from "),
+        ({"threshold": 1e20, "tau_s": 1e-30}, r"threshold / \(2 tau_s\) from "),
+        ({"tau_s": 2e38}, "2 tau_s from "),
+    ],
+)
+def test_scalars_that_float32_cannot_divide_are_refused(changes, message):
+    """A threshold of 0 would be reached without any weight."""
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"expected {message}"):
+        run(bats, one_neuron([0.0], [0.0], **changes), "float32")
+
+
+@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
+@pytest.mark.parametrize("name", ["threshold", "delta_threshold", "tau_s", "simulation_time"])
+def test_scalars_of_another_rank_are_refused(name):
+    problem = one_neuron([0.0], [4.0])
+    tensors = problem.tensors()
+    tensors[name] = tensors[name][tf.newaxis]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"expected {name} to be a scalar. Received: "):
+        bats.spikes(**tensors, max_spikes=4)
+
+
 @pytest.mark.parametrize("delta_threshold", [1e-1, 1e-2, 1e-4])
 def test_float32_resets_do_not_add_up_their_rounding(delta_threshold):
     """One input that fires a neuron thousands of times before anything else happens."""
@@ -349,6 +375,19 @@ def handed_on(problem):
     return raw, tensors, spikes, events, crossings
 
 
+def layer(inputs):
+    """Return a layer of 70 neurons in which every input spikes."""
+    times = np.random.default_rng(0).uniform(0, 0.1, (3, 1, 1, inputs, 1))
+    return Problem(times, np.full((1, 1, inputs, 70), 1.0), 0.2, 0.2, 0.13, 0.2, 6)
+
+
+def overwritten(crossings, at):
+    """Return them with a four-byte -1 at a place."""
+    changed = crossings.numpy()
+    changed[at : changed.size + at + 4] = 255
+    return tf.constant(changed)
+
+
 @pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
 @pytest.mark.parametrize(
     "change",
@@ -360,13 +399,16 @@ def handed_on(problem):
         lambda spikes, events, crossings: (spikes[..., :-40, :], events, crossings),
         lambda spikes, events, crossings: (spikes, events[:-1], crossings),
         lambda spikes, events, crossings: (spikes, tf.zeros(8 * (spikes.shape[0] + 1), tf.uint8), crossings),
+        # The last crossing, of 40 bytes: its lane, its index.
+        lambda spikes, events, crossings: (spikes, events, overwritten(crossings, -36)),
+        lambda spikes, events, crossings: (spikes, events, overwritten(crossings, -32)),
+        # A layer with more inputs.
+        lambda spikes, events, crossings: (spikes, handed_on(layer(40))[3], crossings),
     ],
 )
 def test_gradients_take_only_what_the_layer_handed_on(change):
     """Anything else would make them read memory that is not theirs."""
-    times, kernel = np.random.default_rng(0).uniform(0, 0.1, (3, 1, 1, 20, 1)), np.full((1, 1, 20, 70), 1.0)
-    problem = Problem(times, kernel, 0.2, 0.2, 0.13, 0.2, 6)
-    raw, tensors, *given = handed_on(problem)
+    raw, tensors, *given = handed_on(layer(20))
 
     def gradient(spikes, events, crossings):
         found, _ = raw.ttfs_keras_bats_coefficients(
@@ -381,10 +423,11 @@ def test_gradients_take_only_what_the_layer_handed_on(change):
 
 
 @pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
-def test_more_output_slots_than_can_be_counted_are_refused():
-    times, kernel = tf.zeros((65536, 1, 1, 0, 1)), tf.zeros((1, 1, 0, 2**20))
+@pytest.mark.parametrize(("batch", "units"), [(65536, 2**20), (2**59, 0)])
+def test_more_output_slots_than_can_be_counted_are_refused(batch, units):
+    times, kernel = tf.zeros((batch, 1, 1, 0, 1)), tf.zeros((1, 1, 0, units))
     constants = [tf.constant(x) for x in (0.2, 0.2, 0.13, 0.2)]
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"fewer than 2\^63 output slots"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"fewer than 2\^57 output slots"):
         bats.spikes(times, kernel, *constants, max_spikes=2**31 - 1)
 
 
@@ -424,7 +467,7 @@ def test_a_neuron_fires_if_its_peak_reaches_the_threshold(ops, problem):
     np.testing.assert_array_equal(peaks >= problem.threshold, run(ops, problem)[1] > 0)
 
 
-@pytest.mark.parametrize("name", ["times", "kernel"])
+@pytest.mark.parametrize("name", ["times", "kernel", "tau_s"])
 def test_peak_gradients_are_central_differences(ops, problem, name):
     weights = np.random.default_rng(9).normal(size=oracle.output_shape(problem))
     # Small enough that no kink, where inputs change their order or another peak becomes the largest, comes between.

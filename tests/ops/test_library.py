@@ -48,9 +48,33 @@ def test_the_library_is_what_the_layers_use():
     assert set(note) == {"tensorflow", "instructions", "cuda"}
 
 
+FIRST_USE = """
+import json, threading
+from ttfs_keras.ops.library import library
+
+start, found = threading.Barrier(4), []
+
+def load():
+    start.wait()
+    found.append(library())
+
+threads = [threading.Thread(target=load) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(json.dumps([raw is library() for raw in found]))
+"""
+
+
+@needs_library
+def test_several_threads_may_come_first():
+    assert python(FIRST_USE)[0] == [True] * 4
+
+
 def test_without_a_library_the_reference_is_used_and_said_once(monkeypatch, caplog):
     monkeypatch.setattr(loader, "find", lambda: None)
-    monkeypatch.setattr(ttfs_keras.ops.bats, "library", functools.cache(loader.library.__wrapped__))
+    monkeypatch.setattr(ttfs_keras.ops.bats, "library", functools.cache(loader._library.__wrapped__))
     problem = problems.CASES["dense"]
     constants = (problem.tau_s, problem.threshold, problem.delta_threshold, problem.max_spikes)
     for _ in range(3):
@@ -235,7 +259,7 @@ def test_the_environment_variable(monkeypatch, value, none):
     monkeypatch.setenv("TTFS_KERAS_REFERENCE", value)
     monkeypatch.setattr(loader, "find", lambda: "a path")
     monkeypatch.setattr(loader, "load", lambda path: f"loaded from {path}")
-    assert loader.library.__wrapped__() == (None if none else "loaded from a path")
+    assert loader._library.__wrapped__() == (None if none else "loaded from a path")
 
 
 DIGEST = """

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,13 @@ def test_what_is_not_given_is_the_networks(model_type, model_name, settings):
 def test_a_relu_run_takes_no_hardware_flags():
     with pytest.raises(ConfigurationError, match="noise: expected none with model_type ReLU, it acts with SNN only"):
         Configuration(model_type="ReLU", noise=0.1).validate()
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("name", ["lr", "recovery", "scaling"])
+def test_numbers_are_finite(name, value):
+    with pytest.raises(ConfigurationError, match=f"{name}: expected a finite number. Received: {value}"):
+        Configuration(model_type="BATS", model_name="spike_count", **{name: value}).validate()
 
 
 def test_a_bare_file_name_is_looked_up_in_the_logging_dir(tmp_path, monkeypatch):

@@ -1,7 +1,11 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from ttfs_keras import ConfigurationError
 from ttfs_keras.training.folder import RunFolder
+from ttfs_keras.training.record import resume
 
 FLAGS = "--lr=0.1\n--epochs=2\n"
 
@@ -17,6 +21,37 @@ def test_a_new_run_keeps_the_earlier_one_and_the_saved_models(tmp_path):
     (kept,) = (folder / "previous").iterdir()
     assert (kept / "card.json").read_text() == "first"
     assert (kept / "flags.txt").read_text() == FLAGS
+
+
+def test_the_state_of_an_earlier_run_is_none_of_the_new_one(tmp_path):
+    """Else a run that is killed in its first epoch would go on from the weights of the one before."""
+    folder = RunFolder(tmp_path)
+    folder.start(FLAGS, resume=False)
+    for name in ("state.keras", "state.json"):
+        (folder / name).write_text("[]")
+    folder.start(FLAGS, resume=False)
+    assert not (folder / "state.keras").exists()
+    assert resume(folder, steps_per_epoch=1) is None
+
+
+def test_what_an_interruption_left_is_moved_the_next_time(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    folder.start(FLAGS, resume=False)
+    for name in ("card.json", "state.json", "state.keras"):
+        (folder / name).write_text("{}")
+    rename, moved = Path.rename, []
+
+    def once(self, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(rename(self, target))
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", once)
+        folder.start(FLAGS, resume=False)
+    os.utime(folder / "flags.txt", (1, 1))  # its time names the folder in `previous`
+    folder.start(FLAGS, resume=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"previous", "flags.txt", "environment.json"}
 
 
 def test_resume_keeps_the_files_and_allows_more_epochs(tmp_path):

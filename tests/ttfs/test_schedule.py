@@ -157,6 +157,19 @@ def test_models_without_a_schedule_are_refused(model, message):
             function(model)
 
 
+@pytest.mark.parametrize("function", [spike_times, tk.summary, lambda model, x: tk.verify(model, model, x)])
+def test_only_ttfs_networks_have_windows(function):
+    inputs = keras.Input((4, 1))
+    for model in (
+        keras.Sequential([keras.Input((4, 1)), keras.layers.Dense(2)]),
+        keras.Model(inputs, tk.bats.BATSDense(2)(inputs)),
+    ):
+        with pytest.raises(
+            ValueError, match=r"Expected a TTFS network, with a TTFSEncoder.* Received: a model without"
+        ):
+            function(model, np.zeros((1, 4, 1)))
+
+
 def test_latency_needs_spikes():
     with pytest.raises(ValueError, match="depends on spikes"):
         latency(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))

@@ -25,6 +25,11 @@ def finite(value, minimum=-math.inf):
     return real and math.isfinite(value) and value >= minimum
 
 
+def count(value):
+    """Whether a value is an integer of at least 1."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
 def positive(value):
     """Whether a value is a finite number above 0."""
     return finite(value) and value > 0

@@ -5,6 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
+from ttfs_keras.bats import arguments
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
 
 
@@ -28,12 +29,12 @@ class BATSConv2D(MultiSpikeLayer):
         super().__init__(**kwargs)
         pair = kernel_size if isinstance(kernel_size, list | tuple) else (kernel_size, kernel_size)
         problems = []
-        if not (isinstance(filters, int) and filters >= 1):
+        if not arguments.count(filters):
             problems.append(f"filters: expected an int of at least 1. Received: {filters!r}")
-        if not (len(pair) == 2 and all(isinstance(size, int) and size >= 1 for size in pair)):
+        if not (len(pair) == 2 and all(map(arguments.count, pair))):
             problems.append(f"kernel_size: expected one or two ints of at least 1. Received: {kernel_size!r}")
         self.validate(*problems)
-        self.filters, self.kernel_size = filters, tuple(pair)
+        self.filters, self.kernel_size = int(filters), tuple(map(int, pair))
 
     def build(self, input_shape):
         """Create the kernel (kernel_height, kernel_width, channels, filters)."""

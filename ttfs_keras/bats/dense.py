@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ttfs_keras.bats import arguments
 from ttfs_keras.bats.functional import as_filter, as_image
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
 
@@ -23,9 +24,10 @@ class BATSDense(MultiSpikeLayer):
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
-        valid = isinstance(units, int) and units >= 1
-        self.validate(*([] if valid else [f"units: expected an int of at least 1. Received: {units!r}"]))
-        self.units = units
+        self.validate(
+            *([] if arguments.count(units) else [f"units: expected an int of at least 1. Received: {units!r}"])
+        )
+        self.units = int(units)
 
     def build(self, input_shape):
         """Create the kernel (pre, units)."""

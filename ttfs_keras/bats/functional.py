@@ -88,7 +88,7 @@ def check(times, kernel, spatial, tau_s, threshold, delta_threshold, max_spikes,
         for axis in range(spatial - 1):
             size, room = kernel.shape[axis], times.shape[axis + 1]
             expect(room is None or 1 <= size <= room, f"kernel within {times.shape[1:3]}", kernel.shape)
-    expect(isinstance(max_spikes, int) and max_spikes >= 1, "max_spikes to be an int of at least 1", repr(max_spikes))
+    expect(arguments.count(max_spikes), "max_spikes to be an int of at least 1", repr(max_spikes))
     constants = {
         "threshold": threshold,
         "delta_threshold": threshold if delta_threshold is None else delta_threshold,

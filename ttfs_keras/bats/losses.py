@@ -28,7 +28,7 @@ class _TrainLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Return the losses `(batch,)`."""
-        is_label = one_hot(y_true, y_pred)
+        is_label = one_hot(tf.convert_to_tensor(y_true), y_pred)
         losses = self.per_sample(is_label, y_pred)
         return tf.where(tf.reduce_any(is_label, axis=-1), losses, float("nan"))
 

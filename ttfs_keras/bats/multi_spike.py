@@ -56,7 +56,7 @@ class MultiSpikeLayer(SpikeTrainLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.learned = (learned,) if isinstance(learned, str) else tuple(learned)
+        self.learned = (learned,) if isinstance(learned, str) else tuple(learned or ())
         self.recovery = keras.saving.deserialize_keras_object(recovery) if isinstance(recovery, dict) else recovery
 
     def validate(self, *found):
@@ -66,7 +66,7 @@ class MultiSpikeLayer(SpikeTrainLayer):
             value = getattr(self, name)
             if not arguments.positive(value):
                 problems.append(f"{name}: expected a positive number. Received: {value!r}")
-        if not (isinstance(self.max_spikes, int) and self.max_spikes >= 1):
+        if not arguments.count(self.max_spikes):
             problems.append(f"max_spikes: expected an int of at least 1. Received: {self.max_spikes!r}")
         if not arguments.finite(self.min_slope, 0):
             problems.append(f"min_slope: expected 0 or more. Received: {self.min_slope!r}")
@@ -76,6 +76,7 @@ class MultiSpikeLayer(SpikeTrainLayer):
             problems.append(f"recovery: expected a PeakPotential or None. Received: {self.recovery!r}")
         if problems:
             raise ValueError(f"Layer {self.name!r} cannot work:\n  " + "\n  ".join(problems))
+        self.max_spikes = int(self.max_spikes)
 
     def add_weights(self, kernel_shape, neurons):
         """Create the kernel, the learned constants and the monitor of so many neurons."""

@@ -29,13 +29,13 @@ class SpikePooling2D(SpikeTrainLayer):
 
     def __init__(self, pool_size=2, **kwargs):
         super().__init__(**kwargs)
-        sizes = (pool_size, pool_size) if isinstance(pool_size, int) else pool_size
+        sizes = (pool_size, pool_size) if arguments.count(pool_size) else pool_size
         valid = isinstance(sizes, list | tuple) and len(sizes) == 2
-        valid = valid and all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes)
+        valid = valid and all(map(arguments.count, sizes))
         arguments.require(
             "SpikePooling2D", (valid, "pool_size to be an int >= 1 or two of them", f"pool_size={pool_size!r}")
         )
-        self.pool_size = tuple(sizes)
+        self.pool_size = tuple(map(int, sizes))
 
     def build(self, input_shape):
         """Check the input's shape."""

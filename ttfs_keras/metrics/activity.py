@@ -8,7 +8,7 @@ import numpy as np
 
 from ttfs_keras.bats.encoder import LatencyEncoder
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
-from ttfs_keras.graph import as_functional, calls, compiled
+from ttfs_keras.graph import Names, calls, compiled, inlined
 from ttfs_keras.stbp.lif import LIF
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.schedule import latency
@@ -16,15 +16,17 @@ from ttfs_keras.ttfs.spiking import spike_outputs
 
 
 class Emitter(NamedTuple):
-    """A layer that emits spikes.
+    """A call of a layer that emits spikes.
 
     Attributes:
+        name: of the layer; from its second call on with a number.
         layer: the layer.
         output: its symbolic output.
         spikes: function of the output's value, an array, to spikes (batch, neurons...).
         encodes: whether it only encodes the input.
     """
 
+    name: str
     layer: keras.layers.Layer
     output: object
     spikes: Callable
@@ -32,17 +34,17 @@ class Emitter(NamedTuple):
 
 
 def emitters(model):
-    """Return the `Emitter`s of a model in topological order; a ReLU network has none."""
-    found = [
-        Emitter(layer, output, lambda lead: lead > 0, isinstance(layer, TTFSEncoder))
-        for layer, output in spike_outputs(model).items()
-    ]
-    for call in calls(as_functional(model)):
-        if isinstance(call.operation, MultiSpikeLayer | LatencyEncoder):
-            encodes = isinstance(call.operation, LatencyEncoder)
-            found.append(Emitter(call.operation, call.outputs[0], _count_train, encodes))
-        if isinstance(call.operation, LIF):
-            found.append(Emitter(call.operation, call.outputs[0], _count_steps, False))
+    """Return the `Emitter`s of a model and of the models in it, in topological order; a ReLU network has none."""
+    graph, names, found = inlined(model), Names(), []
+    for layer, output in spike_outputs(graph).items():
+        found.append(Emitter(names(layer, ""), layer, output, lambda lead: lead > 0, isinstance(layer, TTFSEncoder)))
+    for call in calls(graph):
+        layer, output = call.operation, call.outputs[0]
+        if isinstance(layer, MultiSpikeLayer | LatencyEncoder):
+            encodes = isinstance(layer, LatencyEncoder)
+            found.append(Emitter(names(layer, ""), layer, output, _count_train, encodes))
+        if isinstance(layer, LIF):
+            found.append(Emitter(names(layer, ""), layer, output, _count_steps, False))
     return found
 
 
@@ -50,7 +52,7 @@ def spike_trains(model, x):
     """Return {layer name: spike times (batch, neurons..., K), seconds} of the encoder and multi-spike layers."""
     found = [e for e in emitters(model) if e.spikes is _count_train]
     outputs = compiled(keras.Model(model.inputs, [e.output for e in found]))(x)
-    return {e.layer.name: np.asarray(output) for e, output in zip(found, outputs, strict=True)}
+    return {e.name: np.asarray(output) for e, output in zip(found, outputs, strict=True)}
 
 
 def decision_time(model):

@@ -75,7 +75,7 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=No
         reference = np.concatenate(parts)
 
     rows = {
-        e.layer.name: {
+        e.name: {
             "neurons": int(count.size),
             "spikes_per_neuron": float(count.mean() / len(x)),
             "silent_share": float(np.mean(count == 0)),

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
-from ttfs_keras.graph import as_functional, calls, compiled
+from ttfs_keras.graph import calls, compiled, inlined
 from ttfs_keras.metrics.activity import emitters
 from ttfs_keras.stbp.time import TimeFolded, fold_time
 
@@ -24,7 +24,7 @@ def synaptic_operations(model, x, batch_size=32):
     Raises:
         ValueError: a layer with weights is of another kind; lists all of them.
     """
-    graph = as_functional(model)
+    graph = inlined(model)
     found = [call for call in calls(graph) if hasattr(_inner(call.operation), "kernel")]
     other = [call.operation.name for call in found if not _countable(_inner(call.operation))]
     if other:

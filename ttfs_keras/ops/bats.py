@@ -45,9 +45,9 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
 def peaks(times, kernel, tau_s, simulation_time):
     """Return how far each neuron gets where it never fires: its largest potential, in closed form, and when.
 
-    Differentiable in times and kernel, so that silent neurons learn: du_max/dw = tau (e^(-s/tau) - e^(-2s/tau)), s the
-    time from the input to the peak; an input that cuts the rise off moves the peak along. Peaks are looked for at the
-    end of the first interval between inputs and later.
+    Differentiable in times, kernel and tau_s, so that silent neurons learn: du_max/dw = tau (e^(-s/tau) - e^(-2s/tau)),
+    s the time from the input to the peak; an input that cuts the rise off moves the peak along. Peaks are looked for at
+    the end of the first interval between inputs and later.
 
     Args:
         times, kernel, tau_s, simulation_time: see `spikes`.
@@ -91,7 +91,7 @@ def _spikes_gradient(op, gradient, *_):
 @tf.RegisterGradient("TtfsKeras>BatsPeaks")
 def _peaks_gradient(op, gradient, *_):
     times, kernel, tau_s, _ = op.inputs
-    _, peak_times, slopes, slots, events, crossings = op.outputs
+    peaks, peak_times, slopes, slots, events, crossings = op.outputs
     raw = library()
     # At fixed time du/dw and du/dt_j are those of a lone spike there, with slope 1, times -1.
     at, one = peak_times[..., tf.newaxis], tf.ones_like(tau_s)
@@ -103,10 +103,13 @@ def _peaks_gradient(op, gradient, *_):
     sample = tf.reshape(tf.range(shape[0]), (-1, 1, 1, 1))
     place = tf.where(slots >= 0, sample * per_sample + tf.cast(slots, tf.int64), -1)  # -1: left out of the sum
     moved = tf.math.unsorted_segment_sum(gradient * slopes, place, shape[0] * per_sample)
-    # The time constant is no weight where peaks are used, and would need the peak's own derivative.
+    # u at its peak is homogeneous of degree 1 in the times of inputs and peak and in tau_s; see `_spikes_gradient`.
+    reached = tf.math.is_finite(peak_times)
+    own = tf.where(reached, peaks, 0) - tf.where(reached, peak_times, 0) * slopes
+    inputs_part = tf.reduce_sum(tf.where(tf.math.is_finite(times), times, 0) * times_gradient)
     return (
         times_gradient + tf.reshape(moved, shape),
         raw.ttfs_keras_bats_kernel_gradient(times, kernel, at, events, coefficients, tau_s),
-        None,
+        (tf.reduce_sum(gradient * own) - inputs_part) / tau_s,
         None,
     )

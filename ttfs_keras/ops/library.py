@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import struct
+import threading
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,10 +18,10 @@ logger = logging.getLogger("ttfs_keras")
 
 REFERENCE = "TTFS_KERAS_REFERENCE"  # environment variable that asks for the plain-TensorFlow reference
 LIBRARIES = ("bats_ops_v4", "bats_ops_v3", "bats_ops")  # the best first: for AVX-512, for AVX2, for every CPU
+FIRST = threading.Lock()  # a second thread that came to load the library, too, would find its ops registered already
 REBUILD = "Rebuild it: pip install --no-build-isolation --force-reinstall --no-deps <the folder of ttfs_keras>"
 
 
-@functools.cache
 def library():
     """Return the module of raw ops, or None to use the plain-TensorFlow reference.
 
@@ -30,6 +31,12 @@ def library():
     Raises:
         OpLibraryError: a library is there and cannot be used.
     """
+    with FIRST:
+        return _library()
+
+
+@functools.cache
+def _library():
     if os.environ.get(REFERENCE, "0") not in ("", "0"):
         logger.warning("BATS layers use the plain-TensorFlow reference, as %s asks for.", REFERENCE)
         return None

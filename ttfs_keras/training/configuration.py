@@ -1,11 +1,13 @@
 """What a run is asked to do: one field a command-line flag."""
 
 import importlib.util
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from ttfs_keras.data import names
 from ttfs_keras.errors import ConfigurationError
+from ttfs_keras.models.bats import EXPERIMENTS
 from ttfs_keras.stbp.settings import DECODERS
 from ttfs_keras.stbp.surrogates import BY_NAME
 from ttfs_keras.training.recipes import RECIPES
@@ -23,8 +25,7 @@ class Configuration:
     model_name: str = _flag(
         "FC2",
         "names the run folder, and has the network in it: FC2, VGG or custom (a loaded model), BN for batch norm; "
-        "or ResNet9 or ResNet19, as for STBP; BATS: single_spike, spike_count, conv, "
-        "train_<count|ttfs|decay>_eval_<count|ttfs|decay>",
+        f"or ResNet9 or ResNet19, as for STBP; BATS: {', '.join(EXPERIMENTS)}",
     )
     data_name: str = _flag("DIGITS", "data set", values=names())
     data_dir: str | None = _flag(None, "folder with the data set's files")
@@ -122,11 +123,13 @@ class Configuration:
                 problems.append(f"{name}: expected {what}. Received: {getattr(self, name)!r}")
 
         for item in fields(self):
+            value = getattr(self, item.name)
+            expect(not isinstance(value, float) or math.isfinite(value), item.name, "a finite number")
             values = item.metadata.get("values")
             allowed = values if values is None or item.default is not None else (None, *values)
-            expect(allowed is None or getattr(self, item.name) in allowed, item.name, f"one of {values}")
+            expect(allowed is None or value in allowed, item.name, f"one of {values}")
             only = item.metadata.get("only", (self.model_type,))
-            idle = self.model_type in only or not getattr(self, item.name) or getattr(self, item.name) == item.default
+            idle = self.model_type in only or not value or value == item.default
             expect(idle, item.name, f"none with model_type {self.model_type}, it acts with {', '.join(only)} only")
         recipe = RECIPES.get(self.model_type)
         if recipe is not None:

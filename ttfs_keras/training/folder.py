@@ -41,7 +41,9 @@ class RunFolder:
         return self.path / name
 
     def start(self, flags, resume):
-        """Note flags and environment; move an earlier run's files (all but saved models) to `previous/<time>`.
+        """Note flags and environment; move an earlier run's files to `previous/<time>`.
+
+        All but saved models are moved; the flags come last, so that what an interruption leaves is moved next time.
 
         Args:
             flags: text that replays the run with `--flagfile`.
@@ -64,8 +66,9 @@ class RunFolder:
             started = datetime.fromtimestamp(noted.stat().st_mtime, timezone.utc)
             previous = self / "previous" / started.strftime("%Y%m%dT%H%M%S.%fZ")
             previous.mkdir(parents=True)
-            for item in sorted(self.path.iterdir()):
-                if item.name != "previous" and item.suffix != ".keras":
+            for item in sorted(self.path.iterdir(), key=lambda item: item == noted):
+                saved = item.suffix == ".keras" and item.name != "state.keras"
+                if item.name != "previous" and not saved:
                     item.rename(previous / item.name)
         write_text(noted, flags)
         write_json(self / "environment.json", environment())

@@ -71,7 +71,7 @@ def resume(folder, steps_per_epoch):
     Raises:
         WeightsError: the state cannot be read.
     """
-    if not (folder / "state.keras").exists():
+    if not all((folder / name).exists() for name in ("state.keras", "state.json")):
         return None
     try:
         model = keras.saving.load_model(folder / "state.keras")

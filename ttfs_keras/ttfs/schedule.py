@@ -26,6 +26,9 @@ RELAYS = (
 )  # fmt: skip
 
 
+NO_SPIKES = "Expected a TTFS network, with a TTFSEncoder before its layers."
+
+
 class Window(NamedTuple):
     """Absolute times in window time (tau = 1): `start` is t_min, `end` is t_max."""
 
@@ -153,7 +156,8 @@ def spike_times(snn, x, batch_size=128):
         batch_size: how many samples to compute at a time.
 
     Raises:
-        ValueError: as for `schedule`, or x is not numeric, is empty, has another shape or holds NaN.
+        ValueError: as for `schedule`, the model has no encoder, or x is not numeric, is empty, has another shape or
+            holds NaN.
     """
     model = as_functional(snn)
     carried = signals(model)
@@ -162,6 +166,8 @@ def spike_times(snn, x, batch_size=128):
         name, tensor = call.operation.name, call.outputs[0]
         if isinstance(call.operation, (TTFSEncoder, *SPIKING, *POOLS)) and carried[id(tensor)].kind == "spikes":
             found[name] = tensor
+    if not found:
+        raise ValueError(f"{NO_SPIKES} Received: a model without one")
     inputs = checked_inputs(model, x)
     lead_times = compiled(keras.Model(model.inputs, list(found.values())))
     starts = range(0, len(inputs[0]), batch_size)

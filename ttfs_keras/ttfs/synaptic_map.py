@@ -7,7 +7,7 @@ from ttfs_keras.graph import as_functional, calls
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.readout import TTFSReadout
-from ttfs_keras.ttfs.schedule import signals
+from ttfs_keras.ttfs.schedule import NO_SPIKES, signals
 from ttfs_keras.ttfs.synapses import SpikingSynapses, Synapses
 
 
@@ -110,12 +110,17 @@ class Populations:
         maps: `{layer name: SynapticMap}` of the layers of neurons, in order.
         producers: `{id(tensor): Call}`.
         carried: `signals` of the model.
+
+    Raises:
+        ValueError: the model has no encoder, or as for `signals`.
     """
 
     def __init__(self, snn):
         self.model = as_functional(snn)
         self.carried = signals(self.model)
         self.calls = calls(self.model)
+        if not any(isinstance(call.operation, TTFSEncoder) for call in self.calls):
+            raise ValueError(f"{NO_SPIKES} Received: a model without one")
         self.producers = {id(tensor): call for call in self.calls for tensor in call.outputs}
         self.maps = {
             call.operation.name: SynapticMap(call, call.inputs[0], self.producers, self.carried)
