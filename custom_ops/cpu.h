@@ -76,7 +76,8 @@ void times_gradient(const Problem& p, const T* kernel, const Lists<Event<T>>& ev
 
 // The largest membrane potential without any spike, at the end of the first interval or later, and its time; -inf and
 // inf for a neuron without input spikes. Where an input or the end of the simulation cuts the rise off, du/dt just before,
-// otherwise 0; the slot of that input in the sample, or -1. In the record a peak is a crossing with slope 1. Returns as `spikes`.
+// otherwise 0; the slot of that input in the sample, or -1. In the record a peak is a crossing with slope 1. Returns as
+// `spikes`.
 template <class T>
 int64_t peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
               int32_t* slots, const Parallel& parallel, const Record& record);

@@ -30,9 +30,8 @@ def test_loss_and_gradient_are_the_oracles():
         loss = recovery(peaks / tensors["threshold"], counts)
     assert loss_of(0.7, PROBLEM) > 0
     np.testing.assert_allclose(loss, loss_of(0.7, PROBLEM), rtol=FLOAT64)
-    for name, gradient in tape.gradient(
-        loss, {name: tensors[name] for name in ("kernel", "threshold", "tau_s")}
-    ).items():
+    learned = {name: tensors[name] for name in ("kernel", "threshold", "tau_s")}
+    for name, gradient in tape.gradient(loss, learned).items():
         expected = oracle.differences(lambda p: loss_of(0.7, p), PROBLEM, name, DIFFERENCE_STEP)
         np.testing.assert_allclose(gradient, expected, rtol=GRADIENT, atol=GRADIENT * abs(expected).max())
 

@@ -24,9 +24,8 @@ class BATSDense(MultiSpikeLayer):
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
-        self.validate(
-            *([] if arguments.count(units) else [f"units: expected an int of at least 1. Received: {units!r}"])
-        )
+        valid = arguments.count(units)
+        self.validate(*([] if valid else [f"units: expected an int of at least 1. Received: {units!r}"]))
         self.units = int(units)
 
     def build(self, input_shape):

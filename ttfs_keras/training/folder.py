@@ -43,7 +43,7 @@ class RunFolder:
     def start(self, flags, resume):
         """Note flags and environment; move an earlier run's files to `previous/<time>`.
 
-        All but saved models are moved; the flags come last, so that what an interruption leaves is moved next time.
+        All but saved models are moved, the flags last, so that what an interruption leaves is moved the next time.
 
         Args:
             flags: text that replays the run with `--flagfile`.
