@@ -69,8 +69,10 @@ class Layer {
       for (const Event<T>& event : events[column])
         if (!within(event.row, p_.rows()) || !within(event.slot, p_.sample_slots())) return false;
     for (int64_t list = 0; list < lists(); ++list) {
-      const List<Echo<T>> ordered = echoes[list];
-      if (ordered.size() > 0 && ordered.end()[-1].event >= events[list % p_.columns()].size()) return false;
+      const int used = Tiles<Tile>::used(p_, list / p_.columns());
+      const int64_t count = events[list % p_.columns()].size();
+      for (const Echo<T>& echo : echoes[list])
+        if (!within(echo.event, count) || !within(echo.lane, used)) return false;
     }
     return true;
   }

@@ -52,9 +52,9 @@ double positive(OpKernelContext* context, const char* name, Checks* checks) {
   checks->expect(tensor->dims() == 0, absl::StrCat(name, " to be a scalar"), tensor->shape().DebugString());
   if (tensor->dims() != 0) return 1;
   const double value = tensor->flat<T>()(0);
-  checks->expect(value > 0 && value < std::numeric_limits<double>::infinity(),
-                 absl::StrCat(name, " to be positive and finite"), absl::StrCat(value));
-  return value;
+  const bool valid = value > 0 && value < std::numeric_limits<double>::infinity();
+  checks->expect(valid, absl::StrCat(name, " to be positive and finite"), absl::StrCat(value));
+  return valid ? value : 1;  // one problem of a constant is enough
 }
 
 // A constant of the neuron as the kernels need it. If rounding to T made it 0 or infinite, neurons without weights would

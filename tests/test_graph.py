@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.tolerances import FLOAT64
-from ttfs_keras.graph import Names, as_functional, calls, compiled, evaluate, is_model, trace
+from ttfs_keras.graph import as_functional, calls, compiled, evaluate, observed, trace, walk
 
 
 def names(model):
@@ -42,14 +42,9 @@ def test_models_without_a_graph():
         as_functional(keras.Sequential([keras.layers.Dense(2)]))
 
 
-def walk(model, prefix="", given=None):
-    """Return the names of all calls, nested ones too, as `trace` finds them."""
-    given, found = given or Names(), []
-    for call in calls(as_functional(model)):
-        found.append(given(call.operation, prefix))
-        if is_model(call.operation):
-            found += walk(call.operation, f"{found[-1]}_", given)
-    return found
+def walked(model):
+    """Return the names of all calls, nested ones too."""
+    return [name for name, _ in walk(model)]
 
 
 def nested():
@@ -72,16 +67,16 @@ def test_names_of_shared_layers_and_of_nested_models_are_the_same_in_every_walk(
         "shared_call2", "inner_call2", "inner_call2_innermost", "inner_call2_innermost_deep", "inner_call2_skip",
         "both",
     ]  # fmt: skip
-    assert walk(model) == walk(model) == expected
+    assert walked(model) == walked(model) == expected
     loaded = keras.Model.from_config(model.get_config())
-    assert walk(loaded) == expected
+    assert walked(loaded) == expected
 
 
 def test_trace_gives_the_wanted_tensors_of_calls_at_every_depth():
     model = nested()
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    found = trace(model, [x], walk(model))
-    assert set(found) == set(walk(model))
+    found = trace(model, [x], walked(model))
+    assert set(found) == set(walked(model))
     shared, inner = model.get_layer("shared"), model.get_layer("inner")
     first = inner(shared(x))
     second = inner(shared(first))
@@ -95,12 +90,25 @@ def test_trace_gives_the_wanted_tensors_of_calls_at_every_depth():
     assert set(trace(model, [x], ["both", "nothing"])) == {"both"}
 
 
+def test_calls_of_every_depth_are_observed_in_a_graph():
+    model = nested()
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    deep = observed(model, lambda name, received, produced: received[0] if name.endswith("_deep") else None)
+    expected = trace(model, [x], ["shared", "shared_call2"]).values()
+    for batch in (4, 3):
+        seen, outputs = deep(x[:batch])
+        for value, same in zip(seen, expected, strict=True):
+            np.testing.assert_allclose(value, same[:batch], rtol=0, atol=1e-6)
+        for value, same in zip(outputs, model(x[:batch]), strict=True):
+            np.testing.assert_allclose(value, same, rtol=0, atol=1e-6)
+
+
 def test_trace_passes_constants_and_keywords_on():
     inputs = [keras.Input((3,), dtype="float64"), keras.Input((3,), dtype="float64")]
     outputs = keras.ops.sum(2.0 * inputs[0] - keras.ops.clip(inputs[1], 0, 1), axis=1, keepdims=True)
     model = keras.Model(inputs, outputs)
     x = list(np.random.default_rng(0).normal(size=(2, 4, 3)))
-    (found,) = trace(model, x, walk(model)[-1:]).values()
+    (found,) = trace(model, x, walked(model)[-1:]).values()
     np.testing.assert_allclose(found, np.sum(2 * x[0] - np.clip(x[1], 0, 1), 1, keepdims=True), rtol=0, atol=FLOAT64)
 
 

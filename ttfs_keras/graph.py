@@ -67,41 +67,55 @@ class Names:
         return name if self._counts[name] == 1 else f"{name}_call{self._counts[name]}"
 
 
-def trace(model, inputs, wanted):
-    """Evaluate a model call by call, nested models too, and return `{name: tensor}` of the wanted calls.
+def walk(model):
+    """Return [(name, `Call`)] of a model and of the models in it, in the order of computation, named by `Names`."""
+    return list(_walk(as_functional(model), "", Names()))
+
+
+def _walk(graph, prefix, names):
+    for call in calls(graph):
+        name = names(call.operation, prefix)
+        yield name, call
+        if is_model(call.operation):
+            yield from _walk(as_functional(call.operation), f"{name}_", names)
+
+
+def visit(model, inputs, each):
+    """Evaluate a model call by call, nested models too, and return the list of its outputs.
 
     Args:
         model: Sequential or Functional model.
         inputs: list of batches `(batch, ...)`, one for each input.
-        wanted: names as `Names` gives them.
+        each: function of (name, tensors received, tensors produced), called after each call of `walk`.
     """
-    found: dict[str, Any] = {}
-    _trace(as_functional(model), inputs, "", Names(), wanted, found)
-    return found
+    return _visit(as_functional(model), inputs, "", Names(), each)
 
 
-def _trace(graph, inputs, prefix, names, wanted, found):
+def _visit(graph, inputs, prefix, names, each):
     tensors = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
     for call in calls(graph):
         name = names(call.operation, prefix)
+        received = [tensors[id(symbol)] for symbol in call.inputs]
         if is_model(call.operation):
-            received = [tensors[id(symbol)] for symbol in call.inputs]
-            produced = _trace(as_functional(call.operation), received, f"{name}_", names, wanted, found)
+            produced = _visit(as_functional(call.operation), received, f"{name}_", names, each)
         else:
             arguments, keywords = call.node.arguments.fill_in(tensors)
             produced = keras.tree.flatten(call.operation(*arguments, **keywords))
         tensors |= {id(symbol): tensor for symbol, tensor in zip(call.outputs, produced, strict=True)}
-        if name in wanted:
-            found[name] = produced[0]
+        each(name, received, produced)
     return [tensors[id(symbol)] for symbol in graph.outputs]
 
 
-def inlined(model):
-    """Return a Functional model, which shares the layers, with the calls of the models in it in place of these."""
-    graph = as_functional(model)
-    if not any(is_model(call.operation) for call in calls(graph)):
-        return graph
-    return keras.Model(graph.inputs, _trace(graph, graph.inputs, "", Names(), (), {}))
+def trace(model, inputs, wanted):
+    """Evaluate a model call by call and return `{name: tensor}` of the wanted calls; see `visit`."""
+    found: dict[str, Any] = {}
+
+    def keep(name, _, produced):
+        if name in wanted:
+            found[name] = produced[0]
+
+    visit(model, inputs, keep)
+    return found
 
 
 def evaluate(model, batches):
@@ -117,10 +131,30 @@ def compiled(model):
     `predict` would round float64 arrays to float32, and a call of the model itself runs operation by operation.
     """
     graph = as_functional(model)
+    return _in_a_graph(graph, lambda *batches: evaluate(graph, batches))
+
+
+def observed(model, observe):
+    """Return a function of one batch for each input to (what was observed of the calls, the outputs), in a graph.
+
+    Args:
+        model: Sequential or Functional model.
+        observe: function of (name, tensors received, tensors produced) of each call, see `visit`, to a tensor or None.
+    """
+    graph = as_functional(model)
+
+    def run(*batches):
+        seen = []
+        outputs = visit(graph, batches, lambda *call: seen.append(observe(*call)))
+        return [value for value in seen if value is not None], outputs
+
+    return _in_a_graph(graph, run)
+
+
+def _in_a_graph(graph, run):
     specifications = [tf.TensorSpec(symbol.shape, symbol.dtype) for symbol in graph.inputs]
     # A concrete function: TensorFlow takes new functions of many models for one that is traced again and again.
-    function = tf.function(lambda *batches: evaluate(graph, batches))
-    concrete = function.get_concrete_function(*specifications)
+    concrete = tf.function(run).get_concrete_function(*specifications)
     return lambda *batches: concrete(
         *(tf.cast(batch, symbol.dtype) for batch, symbol in zip(batches, graph.inputs, strict=True))
     )

@@ -1,7 +1,7 @@
 """Training as published, for dense networks: Bacho & Chu, arXiv 2212.09500, in NumPy.
 
-Float64, neuron by neuron in absolute exponentials, gradients by the paper's sums over pairs of spikes, Adam by its
-authors' formulas. It shares neither code nor formulas with the package.
+Float64, neuron by neuron in absolute exponentials, gradients by the paper's sums over pairs of spikes. It shares no
+code with the package, and one setting: Adam's epsilon.
 """
 
 import numpy as np
@@ -76,15 +76,16 @@ class Layer:
         return gradient, to_inputs
 
     def adam(self, gradient, rate, step):
-        """Take a step of Adam, the `step`th from 1 on (Kingma & Ba, arXiv 1412.6980).
+        """Take a step of Adam, the `step`th from 1 on (Kingma & Ba, arXiv 1412.6980, the form before section 2.1).
 
-        Algorithm 1, but epsilon keeps the share in the root of the second moment that it has at the first step.
+        Their epsilon-hat is what the published epsilon of 1e-8 is at the first step, and stays that. Rate and bias
+        correction have Keras's rounding to float32: nearly tangent spikes make more of it than of anything else.
         """
         self.first_moment = 0.9 * self.first_moment + 0.1 * gradient
         self.second_moment = 0.999 * self.second_moment + 0.001 * gradient**2
-        mean, correction = self.first_moment / (1 - 0.9**step), np.sqrt(1 - 0.999**step)
-        root = (np.sqrt(self.second_moment) + 1e-8 * np.sqrt(0.001)) / correction
-        self.kernel -= rate * mean / root
+        rate, slow, fast = (float(np.float32(number)) for number in (rate, 0.999, 0.9))
+        rate *= np.sqrt(1 - slow**step) / (1 - fast**step)
+        self.kernel -= rate * self.first_moment / (np.sqrt(self.second_moment) + 1e-8 * np.sqrt(0.001))
 
 
 def encode(images):

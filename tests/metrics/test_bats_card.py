@@ -80,14 +80,30 @@ def test_models_in_a_model_are_measured(network):
     inputs = keras.Input((6, 6, 1))
     trains = bats.FlattenSpikes()(bats.LatencyEncoder(name="encoder")(inputs))
     start = keras.Input(trains.shape[1:])
-    nested = keras.Model(inputs, output(keras.Model(start, again(hidden(start)))(trains)))
+    nested = keras.Model(inputs, output(keras.Model(start, again(hidden(start)), name="inner")(trains)))
     flat = keras.Model(inputs, output(again(hidden(trains))))
     found, expected = (tk.metric_card(model, x, y) for model in (nested, flat))
-    assert list(found["layers"]) == ["encoder", "hidden", "again", "output"]
-    assert found["layers"] == expected["layers"] and found["spikes_per_neuron"] == expected["spikes_per_neuron"] > 0
+    assert list(found["layers"]) == ["encoder", "inner_hidden", "inner_again", "output"]
+    assert list(found["layers"].values()) == list(expected["layers"].values())
+    assert found["spikes_per_neuron"] == expected["spikes_per_neuron"] > 0
     assert found["accuracy"] == expected["accuracy"] and found["latency"] == expected["latency"]
     assert synaptic_operations(nested, x) == synaptic_operations(flat, x)
-    assert spike_trains(nested, x).keys() == spike_trains(flat, x).keys()
+    for times, same in zip(spike_trains(nested, x).values(), spike_trains(flat, x).values(), strict=True):
+        np.testing.assert_array_equal(times, same)
+
+
+def test_layers_of_two_models_may_have_the_same_name(network):
+    x, y = network[1:]
+    inputs = keras.Input((6, 6, 1))
+    trains = bats.FlattenSpikes()(bats.LatencyEncoder(name="encoder")(inputs))
+    for name in ("a", "b"):
+        start = keras.Input(trains.shape[1:])
+        trains = keras.Model(start, bats.BATSDense(CLASSES, threshold=0.02, name="fc")(start), name=name)(trains)
+    model = keras.Model(inputs, trains)
+    nodes = [len(layer._inbound_nodes) for layer in model.layers]
+    assert list(tk.metric_card(model, x, y)["layers"]) == ["encoder", "a_fc", "b_fc"]
+    assert synaptic_operations(model, x) > 0
+    assert [len(layer._inbound_nodes) for layer in model.layers] == nodes  # it is measured, not changed
 
 
 def test_each_call_of_a_layer_is_a_row():

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ def test_a_run_takes_the_published_steps(name, steps):
     configuration = Configuration(
         model_type="BATS", model_name=name, dtype="float64", recovery=0.0, batch_size=BATCH, epochs=1
     ).resolved()
+    keras.utils.set_random_seed(0)
     recipe = BATSRecipe(configuration, load("DIGITS", None, steps * BATCH, 1, "float64"))
     found = experiment(name, "DIGITS")
     kernels = [variable.numpy() for variable in recipe.model.trainable_variables]

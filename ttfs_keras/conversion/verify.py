@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ttfs_keras.conversion.overshoot import above_width, rounded_up
 from ttfs_keras.files import write_text
-from ttfs_keras.graph import Names, as_functional, calls, evaluate, is_model, trace
+from ttfs_keras.graph import evaluate, trace, walk
 from ttfs_keras.plots import layer_errors
 from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import Clip
@@ -106,7 +106,7 @@ def verify(snn, model, x, tolerance=1e-4):
     if not len(arrays[0]):
         raise ValueError("Expected at least one sample. Received: none")
     populations = Populations(snn)
-    names = _names(as_functional(model), "", Names())
+    names = {name for name, _ in walk(model)}
     compared = {name for name in populations.maps if name in names}
     tallies = {name: _Tally() for name in populations.maps}
     errors, equal, largest = [], [], []
@@ -166,14 +166,3 @@ class _Tally:
         """Return the population's `LayerReport`."""
         error = self.error if compared else None
         return LayerReport(name, error, self.spikes / self.neurons, self.premature, self.saturated)
-
-
-def _names(graph, prefix, names):
-    """Return the names of all calls of a model, nested ones too."""
-    found = set()
-    for call in calls(graph):
-        name = names(call.operation, prefix)
-        found.add(name)
-        if is_model(call.operation):
-            found |= _names(as_functional(call.operation), f"{name}_", names)
-    return found

@@ -8,18 +8,18 @@ import numpy as np
 
 from ttfs_keras.bats.encoder import LatencyEncoder
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
-from ttfs_keras.graph import Names, calls, compiled, inlined
+from ttfs_keras.graph import observed, walk
 from ttfs_keras.stbp.lif import LIF
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.schedule import latency
-from ttfs_keras.ttfs.spiking import spike_outputs
+from ttfs_keras.ttfs.spiking import KINDS
 
 
 class Emitter(NamedTuple):
     """A call of a layer that emits spikes.
 
     Attributes:
-        name: of the layer; from its second call on with a number.
+        name: of the call, see `ttfs_keras.graph.Names`.
         layer: the layer.
         output: its symbolic output.
         spikes: function of the output's value, an array, to spikes (batch, neurons...).
@@ -35,24 +35,26 @@ class Emitter(NamedTuple):
 
 def emitters(model):
     """Return the `Emitter`s of a model and of the models in it, in topological order; a ReLU network has none."""
-    graph, names, found = inlined(model), Names(), []
-    for layer, output in spike_outputs(graph).items():
-        found.append(Emitter(names(layer, ""), layer, output, lambda lead: lead > 0, isinstance(layer, TTFSEncoder)))
-    for call in calls(graph):
-        layer, output = call.operation, call.outputs[0]
-        if isinstance(layer, MultiSpikeLayer | LatencyEncoder):
-            encodes = isinstance(layer, LatencyEncoder)
-            found.append(Emitter(names(layer, ""), layer, output, _count_train, encodes))
-        if isinstance(layer, LIF):
-            found.append(Emitter(names(layer, ""), layer, output, _count_steps, False))
-    return found
+    return [
+        Emitter(name, call.operation, call.outputs[0], spikes, isinstance(call.operation, TTFSEncoder | LatencyEncoder))
+        for name, call in walk(model)
+        for kinds, spikes in SPIKES
+        if isinstance(call.operation, kinds)
+    ]
+
+
+def probe(model):
+    """Return the emitters and a function of one batch for each input to (what each of them emits, the outputs)."""
+    found = emitters(model)
+    names = {e.name for e in found}
+    return found, observed(model, lambda name, _, produced: produced[0] if name in names else None)
 
 
 def spike_trains(model, x):
-    """Return {layer name: spike times (batch, neurons..., K), seconds} of the encoder and multi-spike layers."""
-    found = [e for e in emitters(model) if e.spikes is _count_train]
-    outputs = compiled(keras.Model(model.inputs, [e.output for e in found]))(x)
-    return {e.name: np.asarray(output) for e, output in zip(found, outputs, strict=True)}
+    """Return {name: spike times (batch, neurons..., K), seconds} of the encoder and multi-spike layers."""
+    found, run = probe(model)
+    values, _ = run(x)
+    return {e.name: np.asarray(v) for e, v in zip(found, values, strict=True) if e.spikes is _count_train}
 
 
 def decision_time(model):
@@ -73,3 +75,15 @@ def _count_steps(spikes):
 
 def _count_train(times):
     return np.isfinite(times).sum(axis=-1)
+
+
+def _leads(lead):
+    return lead > 0
+
+
+# What a layer emits, as spikes.
+SPIKES = (
+    (KINDS, _leads),
+    ((MultiSpikeLayer, LatencyEncoder), _count_train),
+    (LIF, _count_steps),
+)

@@ -11,7 +11,7 @@ import ttfs_keras
 from ttfs_keras.bats.metrics import CountAccuracy
 from ttfs_keras.data import outside_range
 from ttfs_keras.graph import compiled
-from ttfs_keras.metrics.activity import decision_time, emitters
+from ttfs_keras.metrics.activity import decision_time, probe
 
 
 class MetricCard(dict):
@@ -57,12 +57,11 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=No
     if len(x) != len(y) or not len(x):
         raise ValueError(f"Expected as many labels as inputs, and at least one. Received: {len(y)} and {len(x)}")
     start = time.perf_counter()
-    found = emitters(model)
-    probe = compiled(keras.Model(model.inputs, [*(e.output for e in found), *model.outputs]))
+    found, run = probe(model)
     counts = [np.zeros((), int) for _ in found]
     outputs = []
     for at in range(0, len(x), batch_size):
-        *values, output = probe(x[at : at + batch_size])
+        values, (output,) = run(x[at : at + batch_size])
         batch = [e.spikes(np.asarray(value)) for e, value in zip(found, values, strict=True)]
         counts = [total + n.sum(axis=0) for total, n in zip(counts, batch, strict=True)]
         outputs.append(np.asarray(output))

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
-from ttfs_keras.graph import calls, compiled, inlined
+from ttfs_keras.graph import observed, walk
 from ttfs_keras.metrics.activity import emitters
 from ttfs_keras.stbp.time import TimeFolded, fold_time
 
@@ -24,17 +24,17 @@ def synaptic_operations(model, x, batch_size=32):
     Raises:
         ValueError: a layer with weights is of another kind; lists all of them.
     """
-    graph = inlined(model)
-    found = [call for call in calls(graph) if hasattr(_inner(call.operation), "kernel")]
-    other = [call.operation.name for call in found if not _countable(_inner(call.operation))]
+    found = {name: call.operation for name, call in walk(model) if hasattr(_inner(call.operation), "kernel")}
+    other = [layer.name for layer in found.values() if not _countable(_inner(layer))]
     if other:
         raise ValueError(f"synaptic_operations: expected dense and plain 2-D convolutional layers. Received: {other}")
     spiking = bool(emitters(model))
-    probe = compiled(keras.Model(graph.inputs, [call.inputs[0] for call in found]))
+    run = observed(model, lambda name, received, _: received[0] if name in found else None)
     total = 0.0
     for at in range(0, len(x), batch_size):
-        for call, value in zip(found, probe(x[at : at + batch_size]), strict=True):
-            total += float(_operations(call.operation, value, spiking))
+        received, _ = run(x[at : at + batch_size])
+        for layer, value in zip(found.values(), received, strict=True):
+            total += float(_operations(layer, value, spiking))
     return total / len(x)
 
 

@@ -65,7 +65,7 @@ class RunFolder:
         elif noted.exists():
             started = datetime.fromtimestamp(noted.stat().st_mtime, timezone.utc)
             previous = self / "previous" / started.strftime("%Y%m%dT%H%M%S.%fZ")
-            previous.mkdir(parents=True)
+            previous.mkdir(parents=True, exist_ok=True)
             for item in sorted(self.path.iterdir(), key=lambda item: item == noted):
                 saved = item.suffix == ".keras" and item.name != "state.keras"
                 if item.name != "previous" and not saved:

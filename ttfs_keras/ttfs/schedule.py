@@ -26,7 +26,7 @@ RELAYS = (
 )  # fmt: skip
 
 
-NO_SPIKES = "Expected a TTFS network, with a TTFSEncoder before its layers."
+NO_SPIKES = "Expected a TTFS network, with a TTFSEncoder before its layers. Received: a model without one"
 
 
 class Window(NamedTuple):
@@ -167,7 +167,7 @@ def spike_times(snn, x, batch_size=128):
         if isinstance(call.operation, (TTFSEncoder, *SPIKING, *POOLS)) and carried[id(tensor)].kind == "spikes":
             found[name] = tensor
     if not found:
-        raise ValueError(f"{NO_SPIKES} Received: a model without one")
+        raise ValueError(NO_SPIKES)
     inputs = checked_inputs(model, x)
     lead_times = compiled(keras.Model(model.inputs, list(found.values())))
     starts = range(0, len(inputs[0]), batch_size)

@@ -120,7 +120,7 @@ class Populations:
         self.carried = signals(self.model)
         self.calls = calls(self.model)
         if not any(isinstance(call.operation, TTFSEncoder) for call in self.calls):
-            raise ValueError(f"{NO_SPIKES} Received: a model without one")
+            raise ValueError(NO_SPIKES)
         self.producers = {id(tensor): call for call in self.calls for tensor in call.outputs}
         self.maps = {
             call.operation.name: SynapticMap(call, call.inputs[0], self.producers, self.carried)

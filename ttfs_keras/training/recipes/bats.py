@@ -21,7 +21,7 @@ from ttfs_keras.training.sources import load_keras, load_weights_h5
 
 DECAY_EPOCHS = 10  # between two decays of the learning rate
 # The source adds 1e-8 to the root of the corrected second moment, Keras its epsilon to that of the uncorrected one.
-# This is as much at the first step; 30 times as much would hold the first gradients back, which are about 1e-6.
+# This is as much at the first step; 1e-8, 30 times that, would hold the first gradients back, which are about 1e-6.
 EPSILON = 1e-8 * (1 - 0.999) ** 0.5
 PLOTTED = 500  # images in the count maps
 
