@@ -22,7 +22,7 @@ class ThresholdDependentBatchNormalization(keras.layers.Layer):
 
     Source: Zheng et al., arXiv 2011.05280. Where n branches join each needs alpha = 1/sqrt(n), so that their sum has
     the standard deviation V_th. In inference, and in training while the layer is frozen, mean and variance are the
-    moving ones, `moving <- moving + (1 - momentum) (batch - moving)`. Replicas that train together share the batch's.
+    moving ones, `moving <- momentum moving + (1 - momentum) batch`. Replicas that train together share the batch's.
 
     Shapes: `(batch, time, features)` or `(batch, time, height, width, channels)` to the same shape.
 
@@ -84,7 +84,8 @@ class ThresholdDependentBatchNormalization(keras.layers.Layer):
         """Move the moving statistics towards a batch's, unless it is empty."""
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = ops.convert_to_tensor(moving)
-            new = old + (1 - self.momentum) * (ops.cast(tf.stop_gradient(batch), old.dtype) - old)
+            # With a momentum of 0 exactly the batch's: a difference to the old would leave its rounding behind.
+            new = self.momentum * old + (1 - self.momentum) * ops.cast(tf.stop_gradient(batch), old.dtype)
             moving.assign(ops.where(count > 0, new, old))
         self.steps.assign(ops.convert_to_tensor(self.steps) + ops.cast(count > 0, "int32"))
 
