@@ -8,59 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bats import oracle, problems
-from tests.bats.problems import CASES, DIFFERENTIABLE, Problem
+from tests.bats.problems import CASES, DIFFERENTIABLE
 from tests.bats.test_oracle import GOLDEN
 from tests.bats.tolerances import DIFFERENCE_STEP, FLOAT32_RESETS, FLOAT32_TIME
+from tests.ops.harness import assert_gradient, gradients, one_neuron, run, run_peaks, upstream
 from tests.tolerances import FLOAT64, GRADIENT
 from ttfs_keras.ops import bats, reference
-
-PEAK_ARGUMENTS = ("times", "kernel", "tau_s", "simulation_time")
-
-
-@pytest.fixture(params=[bats, reference], ids=["op", "reference"])
-def ops(request):
-    """A module with `spikes` and `peaks`."""
-    return request.param
-
-
-@pytest.fixture(params=CASES)
-def problem(request):
-    return CASES[request.param]
-
-
-def one_neuron(times, weights, **changes):
-    """Return a neuron with an input for each time and weight."""
-    scalars = {"threshold": 1.0, "delta_threshold": 1.0, "tau_s": 1.0, "simulation_time": 10.0, "max_spikes": 4}
-    times, kernel = np.array(times, float).reshape(1, 1, 1, -1, 1), np.array(weights, float).reshape(1, 1, -1, 1)
-    return Problem(times, kernel, **{**scalars, **changes})
-
-
-def run(ops, problem, dtype="float64"):
-    return [x.numpy() for x in ops.spikes(**problem.tensors(dtype), max_spikes=problem.max_spikes)]
-
-
-def run_peaks(ops, problem, dtype="float64"):
-    tensors = problem.tensors(dtype)
-    return [x.numpy() for x in ops.peaks(*(tensors[name] for name in PEAK_ARGUMENTS))]
-
-
-def gradients(ops, problem, upstream, min_slope=0.0, dtype="float64"):
-    """Return the gradients of sum(upstream * spike times), by argument."""
-    tensors = problem.tensors(dtype)
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        times, _, _ = ops.spikes(**tensors, max_spikes=problem.max_spikes, min_slope=min_slope)
-    found = tape.gradient(times, {name: tensors[name] for name in DIFFERENTIABLE}, tf.constant(upstream, dtype))
-    return {name: tf.convert_to_tensor(gradient).numpy() for name, gradient in found.items()}
-
-
-def upstream(problem):
-    return np.random.default_rng(8).normal(size=(*oracle.output_shape(problem), problem.max_spikes))
-
-
-def assert_gradient(found, expected):
-    atol = GRADIENT * abs(expected).max(initial=0)
-    np.testing.assert_allclose(found, expected, rtol=GRADIENT, atol=atol)
 
 
 def test_cases_are_worth_the_comparison():
@@ -314,48 +267,6 @@ def test_bad_weights_never_fire(ops, bad):
     assert all(np.isfinite(gradient).all() for gradient in found.values())
 
 
-@pytest.mark.parametrize("bad", [np.nan, -0.1, -np.inf])
-def test_bad_times_are_refused(ops, bad):
-    problem = one_neuron([0.0, bad], [4.0, 4.0])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="0 or later"):
-        run(ops, problem)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="0 or later"):
-        run_peaks(ops, problem)
-
-
-@pytest.mark.parametrize("name", ["threshold", "delta_threshold", "tau_s", "simulation_time"])
-@pytest.mark.parametrize("bad", [np.nan, 0.0, -1.0])
-def test_bad_scalars_are_refused(ops, name, bad):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="positive"):
-        run(ops, one_neuron([0.0], [4.0], **{name: bad}))
-
-
-@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"threshold": 1e-36, "tau_s": 1e10, "simulation_time": 1e10}, r"threshold / \(2 tau_s\) from "),
-        ({"delta_threshold": 1e-36, "tau_s": 1e10, "simulation_time": 1e10}, r"delta_threshold / \(2 tau_s\) from "),
-        ({"threshold": 1e20, "tau_s": 1e-30}, r"threshold / \(2 tau_s\) from "),
-        ({"tau_s": 2e38}, "2 tau_s from "),
-    ],
-)
-def test_scalars_that_float32_cannot_divide_are_refused(changes, message):
-    """A threshold of 0 would be reached without any weight."""
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"expected {message}"):
-        run(bats, one_neuron([0.0], [0.0], **changes), "float32")
-
-
-@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
-@pytest.mark.parametrize("name", ["threshold", "delta_threshold", "tau_s", "simulation_time"])
-def test_scalars_of_another_rank_are_refused(name):
-    problem = one_neuron([0.0], [4.0])
-    tensors = problem.tensors()
-    tensors[name] = tensors[name][tf.newaxis]
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"expected {name} to be a scalar. Received: "):
-        bats.spikes(**tensors, max_spikes=4)
-
-
 @pytest.mark.parametrize("delta_threshold", [1e-1, 1e-2, 1e-4])
 def test_float32_resets_do_not_add_up_their_rounding(delta_threshold):
     """One input that fires a neuron thousands of times before anything else happens."""
@@ -366,69 +277,6 @@ def test_float32_resets_do_not_add_up_their_rounding(delta_threshold):
     fired = np.isfinite(times)
     assert np.all(np.diff(single[fired]) >= 0)
     np.testing.assert_allclose(single[fired], times[fired], rtol=0, atol=FLOAT32_RESETS)
-
-
-def handed_on(problem):
-    """Return the raw ops, the tensors of a problem as theirs, and what the op of the layer hands on."""
-    raw, tensors = bats.library(), problem.tensors("float64")
-    spikes, _, _, events, crossings = raw.ttfs_keras_bats_spikes(**tensors, max_spikes=problem.max_spikes)
-    return raw, tensors, spikes, events, crossings
-
-
-def layer(inputs):
-    """Return a layer of 70 neurons in which every input spikes."""
-    times = np.random.default_rng(0).uniform(0, 0.1, (3, 1, 1, inputs, 1))
-    return Problem(times, np.full((1, 1, inputs, 70), 1.0), 0.2, 0.2, 0.13, 0.2, 6)
-
-
-def overwritten(crossings, at):
-    """Return them with a four-byte -1 at a place."""
-    changed = crossings.numpy()
-    changed[at : changed.size + at + 4] = 255
-    return tf.constant(changed)
-
-
-@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda spikes, events, crossings: (spikes, events, crossings[:-1]),
-        lambda spikes, events, crossings: (spikes, events, crossings[:0]),
-        lambda spikes, events, crossings: (spikes, events, tf.concat([crossings, crossings[:8]], 0)),
-        lambda spikes, events, crossings: (spikes[..., :1], events, crossings),
-        lambda spikes, events, crossings: (spikes[..., :-40, :], events, crossings),
-        lambda spikes, events, crossings: (spikes, events[:-1], crossings),
-        lambda spikes, events, crossings: (spikes, tf.zeros(8 * (spikes.shape[0] + 1), tf.uint8), crossings),
-        # The last crossing, of 40 bytes: its lane, its index.
-        lambda spikes, events, crossings: (spikes, events, overwritten(crossings, -36)),
-        lambda spikes, events, crossings: (spikes, events, overwritten(crossings, -32)),
-        # A layer with more inputs.
-        lambda spikes, events, crossings: (spikes, handed_on(layer(40))[3], crossings),
-    ],
-)
-def test_gradients_take_only_what_the_layer_handed_on(change):
-    """Anything else would make them read memory that is not theirs."""
-    raw, tensors, *given = handed_on(layer(20))
-
-    def gradient(spikes, events, crossings):
-        found, _ = raw.ttfs_keras_bats_coefficients(
-            spikes, tf.ones_like(spikes), crossings, tensors["delta_threshold"], tensors["tau_s"]
-        )
-        arguments = tensors["times"], tensors["kernel"], spikes, events, found, tensors["tau_s"]
-        return [raw.ttfs_keras_bats_kernel_gradient(*arguments), raw.ttfs_keras_bats_times_gradient(*arguments)]
-
-    assert all(np.isfinite(x).all() and np.any(x) for x in gradient(*given))
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"expected (what the op of this layer handed on|spikes)"):
-        gradient(*change(*given))
-
-
-@pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
-@pytest.mark.parametrize(("batch", "units"), [(65536, 2**20), (2**59, 0)])
-def test_more_output_slots_than_can_be_counted_are_refused(batch, units):
-    times, kernel = tf.zeros((batch, 1, 1, 0, 1)), tf.zeros((1, 1, 0, units))
-    constants = [tf.constant(x) for x in (0.2, 0.2, 0.13, 0.2)]
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"fewer than 2\^57 output slots"):
-        bats.spikes(times, kernel, *constants, max_spikes=2**31 - 1)
 
 
 def test_float32_lasts_for_any_simulation_time(ops):
@@ -453,38 +301,3 @@ def test_a_long_silence_between_inputs_does_no_harm(ops, dtype):
     falling = replace(problem, kernel=-problem.kernel)
     assert run(ops, falling, dtype)[1] == 0 and run_peaks(ops, falling, dtype)[0] == pytest.approx(0)
     assert np.isfinite(run_peaks(ops, falling, dtype)[1])
-
-
-def test_peaks_are_the_oracles(ops, problem):
-    for found, expected in zip(run_peaks(ops, problem), oracle.peaks(problem), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=FLOAT64, atol=FLOAT64)
-    potentials, _ = run_peaks(ops, problem, "float32")
-    np.testing.assert_allclose(potentials, oracle.peaks(problem)[0], rtol=1e-4, atol=1e-4)
-
-
-def test_a_neuron_fires_if_its_peak_reaches_the_threshold(ops, problem):
-    peaks, _ = run_peaks(ops, problem)
-    np.testing.assert_array_equal(peaks >= problem.threshold, run(ops, problem)[1] > 0)
-
-
-@pytest.mark.parametrize("name", ["times", "kernel", "tau_s"])
-def test_peak_gradients_are_central_differences(ops, problem, name):
-    weights = np.random.default_rng(9).normal(size=oracle.output_shape(problem))
-    # Small enough that no kink, where inputs change their order or another peak becomes the largest, comes between.
-    expected = oracle.differences(lambda p: (weights * oracle.peaks(p)[0]).sum(), problem, name, DIFFERENCE_STEP / 10)
-    tensors = [problem.tensors()[key] for key in PEAK_ARGUMENTS]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        peaks, _ = ops.peaks(*tensors)
-    found = tape.gradient(peaks, tensors[PEAK_ARGUMENTS.index(name)], weights)
-    assert_gradient(tf.convert_to_tensor(found).numpy(), expected)
-
-
-def test_peaks_without_input_pass_no_gradient(ops):
-    problem = replace(CASES["dense"], times=np.full(CASES["dense"].times.shape, np.inf))
-    tensors = [problem.tensors()[key] for key in PEAK_ARGUMENTS]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        peaks, _ = ops.peaks(*tensors)
-    for gradient in tape.gradient(peaks, tensors[:2]):
-        assert not tf.convert_to_tensor(gradient).numpy().any()
