@@ -11,7 +11,7 @@ import tensorflow as tf
 import ttfs_keras as tk
 from benchmarks.pairs import compare, machine
 from tests.conversion_applications.networks import SOURCES, images, source
-from ttfs_keras.graph import compiled
+from ttfs_keras.network.graph import compiled
 from ttfs_keras.ttfs.spiking import spike_outputs
 
 

@@ -19,7 +19,7 @@ from absl import app, flags
 
 from ttfs_keras import bats
 from ttfs_keras.bats.readout import count, first_spike
-from ttfs_keras.files import replacing
+from ttfs_keras.files.atomic import replacing
 from ttfs_keras.plots.heat_map import heat_map
 
 GRID = np.linspace(0, 2.4, 13)  # of the means and of the deviations

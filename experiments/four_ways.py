@@ -16,7 +16,7 @@ from absl import app, flags
 
 from ttfs_keras.bats.weights import layers as multi_spike_layers
 from ttfs_keras.data import load
-from ttfs_keras.files import write_text
+from ttfs_keras.files.atomic import write_text
 from ttfs_keras.metrics.operations import synaptic_operations
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.run import run

@@ -9,11 +9,10 @@ spike.
 import keras
 
 from ttfs_keras.conversion.convert import convert
-from ttfs_keras.conversion.legacy import load_legacy_h5
 from ttfs_keras.conversion.registry import register_converter
-from ttfs_keras.conversion.summary import summary
 from ttfs_keras.conversion.verify import verify
 from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError
+from ttfs_keras.files.legacy_h5 import load_legacy_h5
 from ttfs_keras.metrics.card import metric_card
 from ttfs_keras.metrics.operations import synaptic_operations
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
@@ -24,11 +23,11 @@ from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
 from ttfs_keras.ttfs.pooling import TTFSMaxPooling2D
 from ttfs_keras.ttfs.readout import TTFSReadout
-from ttfs_keras.ttfs.schedule import spike_times
-from ttfs_keras.ttfs.simulator import simulate
+from ttfs_keras.ttfs.simulation.simulate import simulate
+from ttfs_keras.ttfs.spike_times import spike_times
+from ttfs_keras.ttfs.summary import summary
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
-
-__version__ = "0.1.0"
+from ttfs_keras.version import __version__  # noqa: F401 - ttfs_keras.__version__
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(f"ttfs_keras needs Keras on TensorFlow. Received: KERAS_BACKEND={keras.backend.backend()}")

@@ -22,7 +22,7 @@ from tests.conversion.sources import (
     sequential,
 )  # fmt: skip
 from ttfs_keras.conversion import registry
-from ttfs_keras.conversion.shape import map_identity
+from ttfs_keras.conversion.rules.shape import map_identity
 
 
 def small(**arguments):

@@ -6,7 +6,7 @@ import ttfs_keras as tk
 from tests.conversion.graphs import Graph
 from tests.conversion.sources import PROPERTY, RANGES, TOLERANCE, error, images, spiking
 from tests.tolerances import SIMULATOR
-from ttfs_keras.graph import evaluate
+from ttfs_keras.network.graph import evaluate
 from ttfs_keras.ttfs.windows import Clip
 
 

@@ -4,7 +4,8 @@ import pytest
 
 import ttfs_keras as tk
 from tests import tolerances
-from ttfs_keras.ttfs.schedule import Window, latency, schedule, spike_times
+from ttfs_keras.ttfs.schedule import Window, latency, schedule
+from ttfs_keras.ttfs.spike_times import spike_times
 
 
 def network(**kwargs):

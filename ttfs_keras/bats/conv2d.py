@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
 
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments
 from ttfs_keras.bats.layer import SpikeTrainLayer
 from ttfs_keras.constraints import Between
 

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments
 from ttfs_keras.bats.functional import as_filter, as_image
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
 

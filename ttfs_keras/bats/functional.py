@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from ttfs_keras import ops
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments, ops
 
 
 def dense(times, kernel, tau_s, threshold, delta_threshold=None, max_spikes=30, simulation_time=0.2):

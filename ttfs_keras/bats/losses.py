@@ -7,7 +7,7 @@ loss. Their gradients are finite whatever is silent. A label that is none of the
 import keras
 import tensorflow as tf
 
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments
 from ttfs_keras.bats.layer import HALF
 from ttfs_keras.bats.readout import count, decay_score, first_spike
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments
 from ttfs_keras.bats.losses import one_hot
 from ttfs_keras.bats.readout import count, decay_score, first_spike, is_silent
 

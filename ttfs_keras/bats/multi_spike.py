@@ -3,8 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ttfs_keras import ops
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments, ops
 from ttfs_keras.bats.layer import SpikeTrainLayer
 from ttfs_keras.bats.monitor import SpikeMonitor
 from ttfs_keras.constraints import Between

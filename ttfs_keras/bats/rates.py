@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments
 from ttfs_keras.bats.readout import count
 
 # Whether Keras divides what an activity regularizer returns by the batch: it does from 3.14 on.

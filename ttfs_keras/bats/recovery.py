@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ttfs_keras.bats import arguments
+from ttfs_keras import arguments
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")

@@ -7,7 +7,7 @@ import numpy as np
 
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
 from ttfs_keras.errors import WeightsError
-from ttfs_keras.files import replacing
+from ttfs_keras.files.atomic import replacing
 
 
 def layers(model):

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.conversion.overshoot import bounds, overshoots
 from ttfs_keras.errors import ConversionError
-from ttfs_keras.graph import compiled
+from ttfs_keras.network.graph import compiled
+from ttfs_keras.ttfs.premature import bounds, overshoots
 from ttfs_keras.ttfs.spiking import spike_outputs
 from ttfs_keras.ttfs.windows import positive_quantile
 

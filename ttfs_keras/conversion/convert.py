@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 
-from ttfs_keras.conversion import activation, linear, merging, normalization, pooling, shape  # noqa: F401 - their rules
+from ttfs_keras.conversion import rules  # noqa: F401 - registers them
 from ttfs_keras.conversion.calibrate import batches, set_windows
 from ttfs_keras.conversion.network import Network
 from ttfs_keras.conversion.registry import Refusal, rule_of
 from ttfs_keras.conversion.values import Digital, Emitted
 from ttfs_keras.conversion.verify import verify
 from ttfs_keras.errors import ConversionError
-from ttfs_keras.graph import Names, as_functional, calls, is_model
+from ttfs_keras.network.graph import Names, as_functional, calls, is_model
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 

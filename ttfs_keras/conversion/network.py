@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.fold import fold_input, fold_output, weights_of
 from ttfs_keras.conversion.values import Deferred, Digital, Emitted
+from ttfs_keras.network.fold import fold_input, fold_output, weights_of
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.conversion.overshoot import above_width, rounded_up
-from ttfs_keras.files import write_text
-from ttfs_keras.graph import evaluate, trace, walk
+from ttfs_keras.files.atomic import write_text
+from ttfs_keras.network.graph import evaluate, trace, walk
 from ttfs_keras.plots import layer_errors
+from ttfs_keras.ttfs.premature import above_width, rounded_up
 from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import Clip
 

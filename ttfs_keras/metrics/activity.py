@@ -8,7 +8,7 @@ import numpy as np
 
 from ttfs_keras.bats.encoder import LatencyEncoder
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
-from ttfs_keras.graph import observed, walk
+from ttfs_keras.network.graph import observed, walk
 from ttfs_keras.stbp.lif import LIF
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.schedule import latency
@@ -19,7 +19,7 @@ class Emitter(NamedTuple):
     """A call of a layer that emits spikes.
 
     Attributes:
-        name: of the call, see `ttfs_keras.graph.Names`.
+        name: of the call, see `ttfs_keras.network.graph.Names`.
         layer: the layer.
         output: its symbolic output.
         spikes: function of the output's value, an array, to spikes (batch, neurons...).

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import ttfs_keras
 from ttfs_keras.bats.metrics import CountAccuracy
 from ttfs_keras.data import outside_range
-from ttfs_keras.graph import compiled
 from ttfs_keras.metrics.activity import decision_time, probe
+from ttfs_keras.network.graph import compiled
+from ttfs_keras.version import __version__
 
 
 class MetricCard(dict):
@@ -99,7 +99,7 @@ def metric_card(model, x, y, source=None, seed=None, batch_size=128, accuracy=No
         seed=seed,
         layers=rows,
         versions={
-            "ttfs_keras": ttfs_keras.__version__,
+            "ttfs_keras": __version__,
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
             "python": platform.python_version(),

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
-from ttfs_keras.graph import observed, walk
 from ttfs_keras.metrics.activity import emitters
+from ttfs_keras.network.graph import observed, walk
 from ttfs_keras.stbp.time import TimeFolded, fold_time
 
 

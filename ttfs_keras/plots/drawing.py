@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ttfs_keras.files import replacing
+from ttfs_keras.files.atomic import replacing
 
 # From the palette of Okabe and Ito (2008), which stays distinct under the common colour vision deficiencies.
 BLUE, VERMILLION = "#0072B2", "#D55E00"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ttfs_keras.files import replacing
+from ttfs_keras.files.atomic import replacing
 from ttfs_keras.plots import drawing
 
 CELL_HEIGHT = 0.34  # inches

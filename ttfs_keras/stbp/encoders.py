@@ -1,12 +1,10 @@
 """From images to sequences."""
 
-import random
-import zlib
-
 import keras
 import tensorflow as tf
 from keras import ops
 
+from ttfs_keras.network import replicas
 from ttfs_keras.stbp.time import check_steps
 
 
@@ -58,25 +56,15 @@ class BernoulliEncoder(_StepsEncoder):
 
     def __init__(self, time_steps, seed=None, **kwargs):
         super().__init__(time_steps, **kwargs)
-        self.seed = random.randrange(2**31) if seed is None else seed
+        self.seed = replicas.drawn_seed(seed)
 
     def build(self, input_shape):
         """Create the counter of draws."""
-        # A `keras.random.SeedGenerator` is not saved with the weights.
-        self.draws = self.add_weight(
-            name="draws", shape=(), dtype="int32", initializer="zeros", trainable=False,
-            aggregation="only_first_replica",
-        )  # fmt: skip
+        self.draws = replicas.draw_counter(self)
 
     def call(self, values):
         """Return the spikes."""
-        context = tf.distribute.get_replica_context()
-        replica = 0 if context is None else context.replica_id_in_sync_group
-        draw = tf.convert_to_tensor(self.draws)
-        self.draws.assign(draw + 1)
-        # The name sets layers apart that were given the same seed.
-        seed = tf.stack([self.seed, zlib.crc32(self.name.encode()) & 0x7FFFFFFF])
-        seed = tf.random.fold_in(tf.random.fold_in(seed, draw), replica)
+        seed = replicas.next_draw(self.draws, self.seed, self.name)
         shape = tf.shape(values)
         shape = tf.concat([shape[:1], [self.time_steps], shape[1:]], 0)
         uniform = tf.random.stateless_uniform(shape, seed, dtype=values.dtype)

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.fold import LINEAR, fold_output, weights_of
-from ttfs_keras.graph import as_functional
+from ttfs_keras.network.fold import LINEAR, fold_output, weights_of
+from ttfs_keras.network.graph import as_functional
 from ttfs_keras.stbp.network import calls_of, consumers, producers
 from ttfs_keras.stbp.tdbn import ThresholdDependentBatchNormalization, check_trained
 from ttfs_keras.stbp.time import TimeFolded

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.graph import as_functional
+from ttfs_keras.network.graph import as_functional
 from ttfs_keras.stbp.lif import LIF
 from ttfs_keras.stbp.network import calls_of
 from ttfs_keras.stbp.tdbn import check_trained

@@ -4,7 +4,7 @@ import collections
 
 import keras
 
-from ttfs_keras.graph import as_functional, calls
+from ttfs_keras.network.graph import as_functional, calls
 
 
 def layers_of(model, kind):

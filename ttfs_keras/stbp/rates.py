@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ttfs_keras.graph import as_functional, compiled
+from ttfs_keras.network.graph import as_functional, compiled
 from ttfs_keras.stbp.decoders import Decoder
 from ttfs_keras.stbp.lif import LIF
 from ttfs_keras.stbp.network import calls_of, producers

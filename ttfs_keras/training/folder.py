@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import ttfs_keras
 from ttfs_keras.errors import ConfigurationError
-from ttfs_keras.files import write_json, write_text
+from ttfs_keras.files.atomic import write_json, write_text
+from ttfs_keras.version import __version__
 
 logger = logging.getLogger("ttfs_keras")
 
@@ -88,7 +88,7 @@ def environment():
         "cpus": os.cpu_count(),
         "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
         "python": platform.python_version(),
-        "ttfs_keras": ttfs_keras.__version__,
+        "ttfs_keras": __version__,
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,

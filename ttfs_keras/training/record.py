@@ -8,7 +8,7 @@ import time
 import keras
 
 from ttfs_keras.errors import WeightsError
-from ttfs_keras.files import replacing, write_json, write_text
+from ttfs_keras.files.atomic import replacing, write_json, write_text
 
 
 class EpochRecord(keras.callbacks.Callback):

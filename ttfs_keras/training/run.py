@@ -8,7 +8,7 @@ import keras
 
 from ttfs_keras import plots
 from ttfs_keras.data import load, outside_range, steps
-from ttfs_keras.files import replacing, write_json
+from ttfs_keras.files.atomic import replacing, write_json
 from ttfs_keras.metrics.card import MetricCard, metric_card
 from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.recipes import RECIPES

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from ttfs_keras.conversion.convert import convert
-from ttfs_keras.conversion.legacy import load_legacy_h5
 from ttfs_keras.errors import WeightsError
+from ttfs_keras.files.legacy_h5 import load_legacy_h5
 from ttfs_keras.metrics.activity import emitters
 from ttfs_keras.models import relu_model
 from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization

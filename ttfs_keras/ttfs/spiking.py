@@ -1,6 +1,6 @@
 """Which layers of a model emit spikes."""
 
-from ttfs_keras.graph import as_functional, calls
+from ttfs_keras.network.graph import as_functional, calls
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.synapses import SpikingSynapses

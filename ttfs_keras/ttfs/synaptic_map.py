@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from ttfs_keras.graph import as_functional, calls
+from ttfs_keras.network.graph import as_functional, calls
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.readout import TTFSReadout

@@ -4,14 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-
-def gather_replicas(value):
-    """Stack a tensor over the replicas that train together, `(replicas, ...)`; one replica gives `(1, ...)`."""
-    context = tf.distribute.get_replica_context()
-    value = tf.expand_dims(value, 0)
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_gather(value, axis=0)
+from ttfs_keras.network.replicas import gather_replicas
 
 
 class WindowRule:

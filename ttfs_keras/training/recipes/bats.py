@@ -12,7 +12,7 @@ from ttfs_keras.bats.weights import layers, load_weights, save_weights
 from ttfs_keras.data import steps
 from ttfs_keras.data.augmentation import augmented, elastic
 from ttfs_keras.errors import WeightsError
-from ttfs_keras.files import replacing
+from ttfs_keras.files.atomic import replacing
 from ttfs_keras.metrics.activity import spike_trains
 from ttfs_keras.models import bats
 from ttfs_keras.training.recipes.recipe import Recipe

@@ -4,12 +4,13 @@ import logging
 
 from ttfs_keras import plots
 from ttfs_keras.conversion.verify import verify
-from ttfs_keras.files import write_json
+from ttfs_keras.files.atomic import write_json
 from ttfs_keras.models.families import optimizer, parse
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.sources import initial_model
 from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.schedule import schedule, spike_times
+from ttfs_keras.ttfs.schedule import schedule
+from ttfs_keras.ttfs.spike_times import spike_times
 from ttfs_keras.ttfs.spiking import is_spiking, spike_outputs
 
 logger = logging.getLogger("ttfs_keras")

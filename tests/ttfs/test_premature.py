@@ -5,7 +5,7 @@ from keras import layers
 
 import ttfs_keras as tk
 from tests.conversion.sources import conv, dense, images, sequential
-from ttfs_keras.conversion.overshoot import above_width
+from ttfs_keras.ttfs.premature import above_width
 from ttfs_keras.ttfs.synaptic_map import Populations
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import tolerances
-from ttfs_keras.ttfs.simulator_membrane import fire, integrate
+from ttfs_keras.ttfs.simulation.membrane import fire, integrate
 
 
 def closed_form(times, weights, threshold, start, stop):

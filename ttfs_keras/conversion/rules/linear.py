@@ -1,9 +1,9 @@
 """Rule for dense and convolutional layers of every kind: synapses."""
 
-from ttfs_keras.conversion.activation import apply_activation
-from ttfs_keras.conversion.fold import LINEAR
 from ttfs_keras.conversion.registry import Refusal, register_converter
+from ttfs_keras.conversion.rules.activation import apply_activation
 from ttfs_keras.conversion.values import Deferred, Digital
+from ttfs_keras.network.fold import LINEAR
 
 
 def channels_last(layer):

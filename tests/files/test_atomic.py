@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from ttfs_keras.files import replacing, write_json, write_text
+from ttfs_keras.files.atomic import replacing, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import ttfs_keras as tk
-from ttfs_keras.ttfs.schedule import spike_times
-from ttfs_keras.ttfs.simulator import simulate
+from ttfs_keras.ttfs.simulation.simulate import simulate
+from ttfs_keras.ttfs.spike_times import spike_times
 
 # Brian2 calls pyparsing by names that pyparsing has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning:(pyparsing|brian2)")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.tolerances import FLOAT64
-from ttfs_keras.graph import as_functional, calls, compiled, evaluate, observed, trace, walk
+from ttfs_keras.network.graph import as_functional, calls, compiled, evaluate, observed, trace, walk
 
 
 def names(model):

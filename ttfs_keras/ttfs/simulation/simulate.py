@@ -6,15 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.graph import as_functional
+from ttfs_keras.network.graph import as_functional
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.schedule import POOLS, RELAYS, Window, checked_inputs, float64, steps
-from ttfs_keras.ttfs.simulator_membrane import fire, integrate
-from ttfs_keras.ttfs.simulator_patches import image_taps, patches
+from ttfs_keras.ttfs.simulation.membrane import fire, integrate
+from ttfs_keras.ttfs.simulation.patches import image_taps, patches
 from ttfs_keras.ttfs.synapses import SpikingSynapses, Synapses
 from ttfs_keras.ttfs.synaptic_map import Populations
 

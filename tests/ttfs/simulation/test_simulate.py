@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 import ttfs_keras as tk
 from tests import tolerances
-from tests.ttfs.test_simulator_membrane import closed_form
-from ttfs_keras.ttfs import simulator
-from ttfs_keras.ttfs.schedule import latency, schedule, spike_times
-from ttfs_keras.ttfs.simulator import simulate
+from tests.ttfs.simulation.test_membrane import closed_form
+from ttfs_keras.ttfs.schedule import latency, schedule
+from ttfs_keras.ttfs.simulation import simulate as simulation
+from ttfs_keras.ttfs.simulation.simulate import simulate
+from ttfs_keras.ttfs.spike_times import spike_times
 from ttfs_keras.ttfs.synapses import SpikingSynapses
 
 FLOAT64 = {"dtype": "float64"}
@@ -280,7 +281,7 @@ def test_chunks_change_nothing(monkeypatch):
     widen(snn, x)
     whole = simulate(snn, x)
     for name in ("_MEMBRANES", "_SPIKES"):
-        monkeypatch.setattr(simulator, name, 1)
+        monkeypatch.setattr(simulation, name, 1)
         parts = simulate(snn, x)
         np.testing.assert_array_equal(parts.outputs, whole.outputs)
         np.testing.assert_array_equal(parts.spike_times["conv"], whole.spike_times["conv"])

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.linear import channels_last
 from ttfs_keras.conversion.registry import Refusal, register_converter
+from ttfs_keras.conversion.rules.linear import channels_last
 from ttfs_keras.conversion.values import Digital, Emitted
 from ttfs_keras.ttfs.pooling import OF_KERAS
 

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.linear import channels_last
-from ttfs_keras.conversion.pooling import clone, emitted, plain
 from ttfs_keras.conversion.registry import Refusal, register_converter
+from ttfs_keras.conversion.rules.linear import channels_last
+from ttfs_keras.conversion.rules.pooling import clone, emitted, plain
 from ttfs_keras.conversion.values import Digital
 
 

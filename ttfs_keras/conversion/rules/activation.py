@@ -6,7 +6,7 @@ from keras import activations, layers
 
 from ttfs_keras.conversion.registry import Refusal, register_converter
 from ttfs_keras.conversion.values import Digital, Emitted
-from ttfs_keras.graph import RAW_LEAKY_RELU, RAW_RELU, RAW_RELU6
+from ttfs_keras.network.graph import RAW_LEAKY_RELU, RAW_RELU, RAW_RELU6
 
 HEADS = (activations.softmax, activations.sigmoid)
 

@@ -3,10 +3,10 @@
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.pooling import clone, emitted
 from ttfs_keras.conversion.registry import Refusal, register_converter
+from ttfs_keras.conversion.rules.pooling import clone, emitted
 from ttfs_keras.conversion.values import Digital, Emitted
-from ttfs_keras.graph import RAW_ADD, RAW_SUBTRACT
+from ttfs_keras.network.graph import RAW_ADD, RAW_SUBTRACT
 
 
 @register_converter(layers.Add, layers.Subtract, layers.Average)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttfs_keras.ttfs.simulator_patches import axis_taps, image_taps, patches
+from ttfs_keras.ttfs.simulation.patches import axis_taps, image_taps, patches
 
 
 def test_same_padding_puts_the_odd_pixel_behind():

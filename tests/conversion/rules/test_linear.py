@@ -7,7 +7,7 @@ from keras import layers
 
 import ttfs_keras as tk
 from tests.conversion.sources import FLATTEN, TOLERANCE, conv, dense, error, images, norm, sequential
-from ttfs_keras.conversion.fold import LINEAR, fold_input, fold_output, weights_of
+from ttfs_keras.network.fold import LINEAR, fold_input, fold_output, weights_of
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
