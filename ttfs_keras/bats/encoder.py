@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from ttfs_keras import arguments
 from ttfs_keras.bats.layer import SpikeTrainLayer
+from ttfs_keras.bats.spike_trains import SpikeTrains
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
-class LatencyEncoder(SpikeTrainLayer):
+class LatencyEncoder(SpikeTrains, SpikeTrainLayer):
     """Encode values as trains of at most one spike: the larger, the earlier; the lowest one stays silent.
 
         t = time_window (1 - v),  v = clip((value - p)/(q - p), 0, 1);  inf where v = 0
@@ -27,6 +28,8 @@ class LatencyEncoder(SpikeTrainLayer):
         ValueError: time_window is not positive, p >= q, or dtype is a half-precision one.
     """
 
+    encodes = True
+
     def __init__(self, time_window=0.1, input_range=(0.0, 1.0), **kwargs):
         super().__init__(**kwargs)
         low, high = input_range
@@ -41,6 +44,10 @@ class LatencyEncoder(SpikeTrainLayer):
         )
         self.time_window = float(time_window)
         self.input_range = (float(low), float(high))
+
+    def spikes_end(self, arriving, shape):
+        """Return the end of the window of the input spikes."""
+        return self.time_window
 
     def call(self, values):
         """Return the trains."""

@@ -6,12 +6,13 @@ import tensorflow as tf
 from ttfs_keras import arguments, ops
 from ttfs_keras.bats.layer import SpikeTrainLayer
 from ttfs_keras.bats.monitor import SpikeMonitor
+from ttfs_keras.bats.spike_trains import SpikeTrains
 from ttfs_keras.constraints import Between
 
 CONSTANTS = ("threshold", "delta_threshold", "tau_s")  # in the op's order
 
 
-class MultiSpikeLayer(SpikeTrainLayer):
+class MultiSpikeLayer(SpikeTrains, SpikeTrainLayer):
     """Base of the layers of multi-spike neurons; subclasses create the kernel, lay out the trains and call `validate`.
 
     Args:
@@ -123,6 +124,10 @@ class MultiSpikeLayer(SpikeTrainLayer):
             silent = tf.reduce_any(counts == 0)
             self.add_loss(tf.cond(silent, loss, lambda: tf.zeros((), self.compute_dtype)))
         return spikes
+
+    def spikes_end(self, arriving, shape):
+        """Return the end of the simulation."""
+        return self.simulation_time
 
     def add_loss(self, loss):
         """Add a scalar to the model's loss; Keras wants all parts of it in its `floatx`, whatever the dtype here."""

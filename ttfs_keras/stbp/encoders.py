@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from ttfs_keras.network import replicas
+from ttfs_keras.stbp.step_spikes import StepSpikes
 from ttfs_keras.stbp.time import check_steps
 
 
@@ -24,8 +25,10 @@ class DirectEncoder(keras.layers.Layer):
         return (input_shape[0], 1, *input_shape[1:])
 
 
-class _StepsEncoder(keras.layers.Layer):
+class _StepsEncoder(StepSpikes, keras.layers.Layer):
     """Base of encoders that make all time steps of values in [0, 1]."""
+
+    encodes = True
 
     def __init__(self, time_steps, **kwargs):
         super().__init__(**kwargs)

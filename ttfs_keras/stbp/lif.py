@@ -9,11 +9,12 @@ from keras import ops
 from ttfs_keras.constraints import Between
 from ttfs_keras.stbp import surrogates
 from ttfs_keras.stbp.sequence import RESETS, lif_sequence, potentials
+from ttfs_keras.stbp.step_spikes import StepSpikes
 from ttfs_keras.stbp.time import check_sequence
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
-class LIF(keras.layers.Layer):
+class LIF(StepSpikes, keras.layers.Layer):
     """Leaky integrate-and-fire neurons over time, trained through a surrogate gradient; see `lif_sequence`.
 
         u[t] = decay u[t-1] (1 - o[t-1]) + x[t],  o[t] = 1(u[t] > threshold)        (reset="zero")

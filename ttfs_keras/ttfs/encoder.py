@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from ttfs_keras.ttfs import perturbation as perturbations
+from ttfs_keras.ttfs.lead_times import LeadTimes
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
-class TTFSEncoder(keras.layers.Layer):
+class TTFSEncoder(LeadTimes, keras.layers.Layer):
     """Encode values as spikes in the window [0, 1]: the larger, the earlier; the lowest one stays silent.
 
         t = 1 - v,  lead time x = v = clip((value - p)/(q - p), 0, 1)
@@ -23,6 +24,7 @@ class TTFSEncoder(keras.layers.Layer):
     """
 
     window = 1.0
+    encodes = True
 
     def __init__(self, input_range=(0.0, 1.0), perturbation=None, **kwargs):
         super().__init__(**kwargs)

@@ -5,10 +5,11 @@ import keras
 from ttfs_keras.ttfs import perturbation as perturbations
 from ttfs_keras.ttfs import windows
 from ttfs_keras.ttfs.gate import spike_gate
+from ttfs_keras.ttfs.lead_times import LeadTimes
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
-class TTFSNeuron(keras.layers.Layer):
+class TTFSNeuron(LeadTimes, keras.layers.Layer):
     """Fire once on the summed synaptic input; the layer for places where branches of plain linear layers meet.
 
         x = min(max(z, 0), X),  z = sum_j w_ij x_j + b_i        (see `spike_gate`)

@@ -5,6 +5,7 @@ from keras import ops
 
 from ttfs_keras.ttfs import parameterization as parameterizations
 from ttfs_keras.ttfs import perturbation as perturbations
+from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 
 
@@ -66,7 +67,7 @@ class Synapses(keras.layers.Layer):
         return {**config, "perturbation": perturbations.serialize(self.perturbations)}
 
 
-class SpikingSynapses(Synapses):
+class SpikingSynapses(LeadTimes, Synapses):
     """Synapses that end in a `TTFSNeuron`, whose arguments `window`, `window_rule` and `unit` they add."""
 
     def __init__(self, *args, window=1.0, window_rule=None, perturbation=None, unit=1.0, **kwargs):
