@@ -11,8 +11,8 @@ import tensorflow as tf
 import ttfs_keras as tk
 from benchmarks.pairs import compare, machine
 from tests.conversion_applications.networks import SOURCES, images, source
-from ttfs_keras.network.graph import compiled
-from ttfs_keras.ttfs.spiking import spike_outputs
+from ttfs_keras.network.graph import Graph, compiled
+from ttfs_keras.network.spiking import spiking_calls
 
 
 def measure(name):
@@ -25,7 +25,7 @@ def measure(name):
     report = tk.verify(snn, model, x)
     forward = [compiled(network) for network in (snn, model)]
     spiking, relu, ratio = compare(lambda: forward[0](x), lambda: forward[1](x), rounds=7)
-    neurons = sum(int(np.prod(tensor.shape[1:])) for tensor in spike_outputs(snn).values())
+    neurons = sum(int(np.prod(call.shape[1:])) for call in spiking_calls(Graph(snn)))
     side = x.shape[1]
     print(
         f"| {name} | {side}x{side} | {seconds:.1f} | {peak:.1f} | {neurons:,} | {report.max_abs_error:.1g} "

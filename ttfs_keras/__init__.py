@@ -15,6 +15,7 @@ from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, Op
 from ttfs_keras.files.legacy_h5 import load_legacy_h5
 from ttfs_keras.metrics.card import metric_card
 from ttfs_keras.metrics.operations import synaptic_operations
+from ttfs_keras.network.spiking import spikes
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
@@ -58,6 +59,7 @@ __all__ = [
     "register_converter",
     "simulate",
     "spike_times",
+    "spikes",
     "summary",
     "synaptic_operations",
     "verify",

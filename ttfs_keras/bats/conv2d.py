@@ -54,6 +54,12 @@ class BATSConv2D(MultiSpikeLayer):
         """Return the output trains."""
         return self.fire(times, tf.convert_to_tensor(self.kernel))
 
+    def linear_twin(self):
+        """Return a layer of the same synapses, see `ttfs_keras.network.operations`."""
+        return keras.layers.Conv2D(
+            self.filters, self.kernel_size, use_bias=False, kernel_initializer="ones", dtype="float32"
+        )
+
     def compute_output_shape(self, input_shape):
         """Return (batch, out_height, out_width, filters, max_spikes)."""
         height, width = (room - size + 1 for room, size in zip(input_shape[1:3], self.kernel_size, strict=True))

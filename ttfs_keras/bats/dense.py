@@ -42,6 +42,10 @@ class BATSDense(MultiSpikeLayer):
         kernel = as_filter(tf.convert_to_tensor(self.kernel))
         return tf.squeeze(self.fire(as_image(times), kernel), (1, 2))
 
+    def linear_twin(self):
+        """Return a layer of the same synapses, see `ttfs_keras.network.operations`."""
+        return keras.layers.Dense(self.units, use_bias=False, kernel_initializer="ones", dtype="float32")
+
     def compute_output_shape(self, input_shape):
         """Return (batch, units, max_spikes)."""
         return (input_shape[0], self.units, self.max_spikes)

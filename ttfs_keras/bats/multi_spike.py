@@ -125,6 +125,10 @@ class MultiSpikeLayer(SpikeTrains, SpikeTrainLayer):
             self.add_loss(tf.cond(silent, loss, lambda: tf.zeros((), self.compute_dtype)))
         return spikes
 
+    def arriving_spikes(self, trains):
+        """Return how many spikes each input has."""
+        return self.spike_counts(trains)
+
     def spikes_end(self, arriving, shape):
         """Return the end of the simulation."""
         return self.simulation_time

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ttfs_keras.bats.readout import count, first_spike
+from ttfs_keras.bats.readout import count, first_spike, is_silent
 from ttfs_keras.network.spiking import Spiking
 
 
@@ -16,5 +16,6 @@ class SpikeTrains(Spiking):
         return count(output)
 
     def class_scores(self, output: tf.Tensor) -> tf.Tensor:
-        """Return the counts, or where a neuron can spike once only, how early it did."""
-        return -first_spike(output) if output.shape[-1] == 1 else count(output)
+        """Return the counts, or where a neuron can spike once only, how early it did; NaN if no neuron spiked."""
+        scores = -first_spike(output) if output.shape[-1] == 1 else count(output)
+        return tf.where(tf.reduce_all(is_silent(output), axis=-1, keepdims=True), float("nan"), scores)

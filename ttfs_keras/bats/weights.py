@@ -2,23 +2,17 @@
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.atomic import replacing
+from ttfs_keras.network.graph import layers_of
 
 
 def layers(model):
     """Return the multi-spike layers of a model and of the models in it."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, MultiSpikeLayer):
-            found.append(layer)
-        elif isinstance(layer, keras.Model):
-            found += layers(layer)
-    return found
+    return layers_of(model, MultiSpikeLayer)
 
 
 def save_weights(model, folder):

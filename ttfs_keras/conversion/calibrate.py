@@ -1,70 +1,26 @@
-"""Calibration data, and window widths from the activations they cause."""
+"""Window widths from the activations that calibration data cause."""
 
-import keras
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.errors import ConversionError
-from ttfs_keras.network.graph import compiled
 from ttfs_keras.ttfs.premature import bounds, overshoots
-from ttfs_keras.ttfs.spiking import spike_outputs
+from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import positive_quantile
 
-BATCH = 128
 # Samples whose potentials are followed before the windows open; and samples times neurons, to bound the time.
 SCANNED, FOLLOWED = 1024, 2**26
 
 
-def batches(model, data):
-    """Yield lists of input batches, one array for each input of the model.
-
-    Args:
-        model: source model.
-        data: array, list of arrays (several inputs), or a `tf.data.Dataset` of batches of inputs (or of tuples led by
-            them).
-
-    Raises:
-        ConversionError: the data are empty, of another shape than the model's inputs, or not finite.
-    """
-    if isinstance(data, tf.data.Dataset):
-        empty = True
-        for item in data:
-            empty = False
-            yield _checked(model, item[0] if isinstance(item, tuple) else item)
-        if empty:
-            raise ConversionError("calibration_data: expected at least one sample. Received: none")
-        return
-    arrays = _checked(model, data)
-    for at in range(0, len(arrays[0]), BATCH):
-        yield [array[at : at + BATCH] for array in arrays]
-
-
-def _checked(model, data):
-    """Return inputs as arrays of the model's types, or raise what is wrong with them."""
-    arrays = [np.asarray(array) for array in (data if isinstance(data, list | tuple) else [data])]
-    problems = []
-    if len(arrays) != len(model.inputs):
-        problems.append(f"expected {len(model.inputs)} inputs. Received: {len(arrays)}")
-    for array, symbol in zip(arrays, model.inputs, strict=False):
-        expected = symbol.shape
-        if array.dtype.kind not in "biuf":
-            problems.append(f"expected numbers. Received: dtype={array.dtype}")
-        elif array.ndim != len(expected) or any(
-            size not in (None, given) for size, given in zip(expected, array.shape, strict=True)
-        ):
-            problems.append(f"shape: expected {expected}. Received: {array.shape}")
-        elif not len(array):
-            problems.append("expected at least one sample. Received: none")
-        elif not np.isfinite(array).all():
-            problems.append(f"expected finite values. Received: {np.sum(~np.isfinite(array))} that are not")
-    if len({len(array) for array in arrays if array.ndim}) > 1:
-        problems.append(f"expected inputs of one length. Received: {[len(array) for array in arrays]}")
-    if problems:
-        raise ConversionError("calibration_data: " + "; ".join(problems))
-    return [array.astype(symbol.dtype, copy=False) for array, symbol in zip(arrays, model.inputs, strict=True)]
-
-
-def set_windows(snn, neurons, data, margin, quantile, data_free):
+def set_windows(
+    populations: Populations,
+    clips: dict[str, float | None],
+    data: Iterable[list[np.ndarray]],
+    margin: float,
+    quantile: float | None,
+    data_free: bool,
+) -> dict[str, float]:
     """Return `{layer name: width}` of a network whose windows are still open wide.
 
     The width is (1 + margin) X_n, X_n the largest activation on the data (or the mean batch's quantile). Where a
@@ -73,47 +29,51 @@ def set_windows(snn, neurons, data, margin, quantile, data_free):
     its clip, or less by quantile or margin.
 
     Args:
-        snn: network with unbounded windows.
-        neurons: its list of `Neurons`.
-        data: list of lists of input batches.
+        populations: of the network.
+        clips: `{layer name: width at which the source clips, or None}` of its neurons.
+        data: batches, each a list with an array for each input; passed over several times.
         margin: zeta.
         quantile: in (0, 1], or None for the maximum.
         data_free: from the positive weights alone.
     """
-    clips = {population.layer.name: population.clip for population in neurons}
     if data_free:
-        widths = bounds(snn, clips)
+        widths = bounds(populations, clips)
     else:
-        measured = _widths(snn, data, margin, quantile)
+        measured = _widths(populations, data, margin, quantile)
         exact = quantile is None and margin >= 0
-        widths = {name: (clip if exact else min(clip, measured[name])) if clip else measured[name]
-                  for name, clip in clips.items()}  # fmt: skip
+        widths = {
+            name: measured[name] if not clip else clip if exact else min(clip, measured[name])
+            for name, clip in clips.items()
+        }
         if exact:
             free = [name for name, clip in clips.items() if clip is None]
-            for batch in _first(data, snn):
-                for name, overshoot in overshoots(snn, batch, {name: widths[name] for name in free}).items():
-                    widths[name] = max(widths[name], overshoot)
+            for batch in _first(data, populations):
+                above = overshoots(populations, batch, {name: widths[name] for name in free})
+                widths |= {name: max(widths[name], overshoot) for name, overshoot in above.items()}
     # A layer that never fires has no scale of its own; any window will do.
     return {name: width if width > 0 else 1.0 for name, width in widths.items()}
 
 
-def _first(data, snn):
+def _first(data, populations) -> Iterator[list[np.ndarray]]:
     """Yield the batches, or parts of them, whose potentials are followed."""
-    neurons = sum(np.prod([size or 1 for size in tensor.shape[1:]]) for tensor in spike_outputs(snn).values())
-    left = int(np.clip(FOLLOWED // neurons, 1, SCANNED))
+    shapes = [synapses.call.shape[1:] for synapses in populations.maps.values()]
+    neurons = sum(np.prod([size or 1 for size in shape]) for shape in shapes)
+    left = int(np.clip(FOLLOWED // max(neurons, 1), 1, SCANNED))
     for batch in data:
-        if left <= 0:
-            return
         yield [array[:left] for array in batch]
         left -= len(batch[0])
+        if left <= 0:
+            return
 
 
-def _widths(snn, data, margin, quantile):
-    def measure(activation):
-        return tf.reduce_max(activation) if quantile is None else positive_quantile(activation, quantile)
+def _widths(populations, data, margin, quantile):
+    def measure(leads):
+        if quantile is None:
+            return [tf.reduce_max(lead) for lead in leads]
+        return [positive_quantile(lead, quantile) for lead in leads]
 
-    names, outputs = zip(*((layer.name, tensor) for layer, tensor in spike_outputs(snn).items()), strict=True)
-    evaluate = compiled(keras.Model(snn.inputs, list(outputs)))
-    measured = np.array([[float(measure(lead)) for lead in evaluate(*batch)] for batch in data])
+    symbols = [synapses.call.outputs[0] for synapses in populations.maps.values()]
+    run = populations.graph.compiled(symbols, measure)
+    measured = np.array([[float(value) for value in run(*batch)] for batch in data])
     sizes = np.maximum(measured.max(0) if quantile is None else measured.mean(0), 0)
-    return dict(zip(names, (1 + margin) * sizes, strict=True))
+    return dict(zip(populations.maps, (1 + margin) * sizes, strict=True))

@@ -4,16 +4,20 @@ import keras
 import numpy as np
 
 from ttfs_keras.conversion import rules  # noqa: F401 - registers them
-from ttfs_keras.conversion.calibrate import batches, set_windows
+from ttfs_keras.conversion.calibrate import set_windows
 from ttfs_keras.conversion.network import Network
 from ttfs_keras.conversion.registry import Refusal, rule_of
 from ttfs_keras.conversion.values import Digital, Emitted
-from ttfs_keras.conversion.verify import verify
+from ttfs_keras.conversion.verify import compare
 from ttfs_keras.errors import ConversionError
-from ttfs_keras.network.graph import Names, as_functional, calls, is_model
+from ttfs_keras.network.graph import Graph, Symbol
+from ttfs_keras.network.inputs import Inputs
 from ttfs_keras.ttfs.encoder import TTFSEncoder
+from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 
+BATCH = 128  # samples at a time in calibration
+CHECKED = 32  # samples on which the result is compared with its source
 WINDOWS = ("layer", "shared", "unit")
 
 
@@ -60,25 +64,29 @@ def convert(
             calibration data, or in which layer the network is not exact.
     """
     graph = _validated(model, input_range, margin, quantile, windows, data_free)
-    data = list(batches(graph, calibration_data))
+    data = Inputs(model, calibration_data, BATCH, "calibration_data", ConversionError)
 
-    network = Network(GrowToMaximum())
-    plain = _emit(graph, model.name, input_range, network)
-    widths = set_windows(plain, network.neurons, data, margin, quantile, data_free)
+    rule = _rule(margin, quantile, data_free)
+    network = Network(rule)
+    snn = _emit(graph, input_range, network)
+    populations = Populations(snn)
+    clips = {layer.name: clip for layer, clip in network.neurons}
+    widths = set_windows(populations, clips, data, margin, quantile, data_free)
     if windows == "shared" and widths:
-        clipped = {population.layer.name for population in network.neurons if population.clip is not None}
         largest = max(widths.values())
-        widths = {name: width if name in clipped else largest for name, width in widths.items()}
-    units = widths if windows == "unit" else {}
-    network = Network(_rule(margin, quantile, data_free), perturbation, units, widths)
-    snn = _emit(graph, model.name, input_range, network)
+        widths = {name: largest if clips[name] is None else width for name, width in widths.items()}
+    if windows == "unit" or perturbation:  # other weights, or state that only a layer under construction can take up
+        network = Network(rule, perturbation, widths if windows == "unit" else {}, widths)
+        snn = _emit(graph, input_range, network)
+    else:
+        network.close(widths)
     if verification and quantile is None and margin >= 0 and not perturbation:
-        _check(snn, model, data)
+        _check(snn, model, data.first(CHECKED))
     return snn
 
 
 def _validated(model, input_range, margin, quantile, windows, data_free):
-    """Return the model as a Functional one, or raise all that is wrong with it and with the arguments."""
+    """Return the graph of the model, or raise all that is wrong with it and with the arguments."""
     if not isinstance(model, keras.Model) or not model.built or not getattr(model, "inputs", None):
         raise ConversionError(f"model: expected a built Sequential or Functional keras.Model. Received: {model!r}")
     problems = []
@@ -98,7 +106,7 @@ def _validated(model, input_range, margin, quantile, windows, data_free):
         problems.append(f"model: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
     if problems:
         raise ConversionError("; ".join(problems))
-    return as_functional(model)
+    return Graph(model)
 
 
 def _rule(margin, quantile, data_free):
@@ -108,64 +116,56 @@ def _rule(margin, quantile, data_free):
     return GrowToMaximum(margin) if margin >= 0 else FixedWindow()
 
 
-def _emit(graph, name, input_range, network):
+def _emit(graph, input_range, network):
     """Return the spiking model that a network makes of a graph."""
-    inputs, values = [], []
+    inputs, values = [], {}
     low, high = input_range
-    for source in graph.inputs:
-        symbol = keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name)
+    for symbol, source in zip(graph.inputs, graph.model.inputs, strict=True):
+        inputs.append(keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name))
         encoder_name = "encoder" if len(graph.inputs) == 1 else f"encoder_{source.name}"
         dtype = source.dtype if "float" in source.dtype else None
-        encoder = TTFSEncoder(input_range, network.perturbation, name=network.unique(encoder_name), dtype=dtype)
+        encoder = TTFSEncoder(
+            input_range, perturbation=network.perturbation, name=network.unique(encoder_name), dtype=dtype
+        )
         scale, offset = np.full(1, float(high - low)), np.full(1, float(low))
-        inputs.append(symbol)
-        values.append(Emitted(source.shape, scale, offset, encoder(symbol), spikes=True))
-    refused: list[str] = []
-    results = _walk(graph, values, network, "", Names(), refused)
-    if refused:
-        raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
-    outputs = [network.read_out(value).tensor for value in results]
+        values[symbol] = Emitted(source.shape, scale, offset, encoder(inputs[-1]), spikes=True)
+    _map(graph, values, network)
+    outputs = [network.read_out(values[symbol]).tensor for symbol in graph.outputs]
     ends = [ends[0] if len(ends) == 1 else ends for ends in (inputs, outputs)]
-    return keras.Model(*ends, name=f"{name}_ttfs")
+    return keras.Model(*ends, name=f"{graph.model.name}_ttfs")
 
 
-def _walk(graph, values, network, prefix, names, refused):
-    """Map the calls in topological order, nested models too, and return the values of the outputs."""
-    found = {id(symbol): value for symbol, value in zip(graph.inputs, values, strict=True)}
-    heads: dict[int, str] = {}
-    for call in calls(graph):
-        operation = call.operation
-        network.name = name = names(operation, prefix)
-        network.shape = call.outputs[0].shape
-        received = [found[id(symbol)] for symbol in call.inputs]
+def _map(graph, values, network):
+    """Map the calls in topological order, adding to `values`; raise a ConversionError that lists all refusals."""
+    refused: list[str] = []
+    heads: dict[Symbol, str] = {}
+    for call in graph.calls:
         try:
-            if is_model(operation):
-                produced = _walk(as_functional(operation), received, network, f"{name}_", names, refused)
-            elif (rule := rule_of(operation)) is None:
+            if (rule := rule_of(call.operation)) is None:
                 raise Refusal("no exact TTFS counterpart is known", "replace it or register a converter")
-            else:
-                produced = [rule(operation, received, network)]
-                if isinstance(produced[0], Digital):
-                    gate = Refusal("its softmax or sigmoid does not end the model", "train the model with ReLU")
-                    heads[id(call.outputs[0])] = _line(name, operation, gate)
+            value = rule(call, [values[symbol] for symbol in call.inputs], network)
+            values[call.outputs[0]] = value
+            if isinstance(value, Digital):
+                gate = Refusal("its softmax or sigmoid does not end the model", "train the model with ReLU")
+                heads[call.outputs[0]] = _line(call, gate)
         except Refusal as refusal:
             # A softmax or sigmoid is well at the end only, which shows here.
-            gates = [heads.pop(id(symbol)) for symbol in call.inputs if id(symbol) in heads]
-            refused += [*gates, _line(name, operation, refusal)]
+            refused += [heads.pop(symbol) for symbol in call.inputs if symbol in heads]
+            refused.append(_line(call, refusal))
             # Something in its place, so that what follows is checked too.
-            produced = [Emitted(s.shape, tensor=keras.Input(batch_shape=s.shape)) for s in call.outputs]
-        found |= {id(symbol): value for symbol, value in zip(call.outputs, produced, strict=True)}
-    return [found[id(symbol)] for symbol in graph.outputs]
+            for symbol in call.outputs:
+                values[symbol] = Emitted(symbol.shape, tensor=keras.Input(batch_shape=symbol.shape))
+    if refused:
+        raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
 
 
-def _line(name, operation, refusal):
-    return f"{name} ({type(operation).__name__}): {refusal.reason}; remedy: {refusal.remedy}"
+def _line(call, refusal):
+    return f"{call.name} ({type(call.operation).__name__}): {refusal.reason}; remedy: {refusal.remedy}"
 
 
-def _check(snn, model, data):
-    """Raise if the network is not exact on a batch of the calibration data."""
-    x = [batch[:32] for batch in data[0]]
+def _check(snn, model, x):
+    """Raise if the network is not exact on some of the calibration data, on which no spike is premature."""
     # Looser than the certificate: rounding of deep float32 networks passes 1e-4, a wrong fold is far beyond this.
-    report = verify(snn, model, x, tolerance=1e-3)
+    report = compare(snn, model, x, tolerance=1e-3, premature=False)
     if not report.passed:
         raise ConversionError(f"The network is not exact on the calibration data:\n{report}")

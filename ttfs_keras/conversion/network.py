@@ -1,12 +1,13 @@
 """The spiking network under construction: emits synapses, neurons and read-outs with folded weights."""
 
+import dataclasses
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.values import Deferred, Digital, Emitted
+from ttfs_keras.conversion.values import Deferred, Digital, Emitted, refuse_digital
 from ttfs_keras.network.fold import fold_input, fold_output, weights_of
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
@@ -53,6 +54,18 @@ class Network:
         self._taken = set()
         self._realised = {}
 
+    def close(self, windows):
+        """Give the windows that were emitted open wide their widths, `{layer name: width}`."""
+        for layer, clip in self.neurons:
+            neuron = getattr(layer, "neuron", layer)
+            neuron.set_window(windows[layer.name])
+            neuron.window_rule = self._rule(windows[layer.name], clip)
+
+    def _rule(self, width, clip):
+        if clip is None:
+            return self.window_rule
+        return Clip() if width == clip else FixedWindow()
+
     def unique(self, name):
         """Return a layer name that is not taken yet."""
         number, found = 1, name
@@ -60,6 +73,24 @@ class Network:
             number, found = number + 1, f"{name}_{number}"
         self._taken.add(found)
         return found
+
+    def clone(self, call, tensor, **changes):
+        """Return what a copy of a call's layer, which has no weights, makes of a tensor."""
+        config = call.operation.get_config() | {"name": self.unique(call.name)} | changes
+        return type(call.operation).from_config(config)(tensor)
+
+    def emitted(self, value):
+        """Return a value as an `Emitted` one."""
+        refuse_digital(value)
+        return value if isinstance(value, Emitted) else Emitted(value.shape, tensor=self.realise(value))
+
+    def plain(self, value):
+        """Return a value as an `Emitted` one whose scale and offset are those of whole channels."""
+        value = self.emitted(value)
+        channels = value.per_channel()
+        if channels is None:
+            return Emitted(value.shape, tensor=self.realise(value))
+        return dataclasses.replace(value, scale=channels[0], offset=channels[1])
 
     def realise(self, value):
         """Return the tensor of the source's value itself, emitting the layers that it takes."""
@@ -113,10 +144,7 @@ class Network:
         arguments = {"name": name, "window": width / unit, "unit": unit}
         closing = [EarlyClosing(threshold / unit)] if threshold else []
         arguments["perturbation"] = [*closing, *(self.perturbation or [])]
-        if clip is None:
-            arguments["window_rule"] = self.window_rule
-        else:
-            arguments["window_rule"] = Clip() if width == clip else FixedWindow()
+        arguments["window_rule"] = self._rule(width, clip)
         if isinstance(value, Deferred) and type(value.layer) in (layers.Dense, layers.Conv2D):
             layer, tensor = self._emit_spiking(value, arguments)
         else:
@@ -152,11 +180,23 @@ class Network:
             layer.input_affine.offset.assign(channels[1])
         return layer, tensor
 
-    def two_rails(self, value, name):
-        """Return the spikes of max(value, 0) and of max(-value, 0), each an `Emitted`."""
+    def signed_spikes(self, value, name):
+        """Return the positive and the negative channel of a value: spikes of max(value, 0) and of max(-value, 0)."""
         value = Emitted(value.shape, tensor=self.realise(value))  # once for both
         positive, negative = self.fire(value, f"{name}_positive"), self.fire(value, f"{name}_negative", sign=-1)
         return positive, negative
+
+    def difference(self, positive, negative, name):
+        """Return the value that two channels of spikes carry, as potentials `positive - negative`."""
+        tensors = [self.realise(positive), self.realise(negative)]
+        subtract = layers.Subtract(name=self.unique(f"{name}_rails"), dtype=tensors[0].dtype)
+        return Emitted(positive.shape, tensor=subtract(tensors))
+
+    def digital(self, step, value):
+        """Return what a layer makes of the read-out of a value: a step behind the spiking network."""
+        tensor = self.read_out(value).tensor
+        step.dtype_policy = keras.dtype_policies.get(tensor.dtype)
+        return Digital(step(tensor))
 
     def read_out(self, value):
         """Turn a value that leaves the network into `Digital` potentials."""

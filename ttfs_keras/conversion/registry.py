@@ -8,9 +8,9 @@ _RULES: dict[type, Callable] = {}
 def register_converter(*types):
     """Register a rule for source operations of exactly these types.
 
-    The rule is called as `rule(operation, values, network)` with the list of mapped inputs (`Emitted`, `Deferred` or
-    `Digital`) and the `Network` under construction, whose `name` and `shape` are those of the call being mapped. It
-    returns the mapped output, or raises `Refusal(reason, remedy)`.
+    The rule is called as `rule(call, values, network)`: with the `Call` being mapped, whose `operation`, `name` and
+    `shape` are those of the source; the list of mapped inputs (`Emitted`, `Deferred` or `Digital`); and the `Network`
+    under construction. It returns the mapped output, or raises `Refusal(reason, remedy)`.
     """
 
     def register(rule):

@@ -1,9 +1,11 @@
 """What flows between a source model's operations while they are mapped."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+
+from ttfs_keras.conversion.registry import Refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +71,21 @@ class Digital:
     """
 
     tensor: Any
+
+
+def refuse_digital(*values: Any) -> None:
+    """Raise `Refusal` if one of the values is behind the read-out, where nothing spikes any more."""
+    if any(isinstance(value, Digital) for value in values):
+        raise Refusal("it stands behind a softmax or sigmoid", "end the model there")
+
+
+def affine(value: Any, scale: Any, offset: Any) -> Any:
+    """Return `scale * value + offset`, to be folded into the weights before or after it."""
+    refuse_digital(value)
+    return replace(value, scale=value.scale * scale, offset=value.offset * scale + offset)
+
+
+def channels_last(layer: Any) -> None:
+    """Raise `Refusal` if a layer's channels come first."""
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise Refusal("data_format is 'channels_first'", "build the model with channels_last")

@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from ttfs_keras.files.atomic import write_text
-from ttfs_keras.network.graph import evaluate, trace, walk
-from ttfs_keras.plots import layer_errors
+from ttfs_keras.network.graph import Graph, evaluate
+from ttfs_keras.network.inputs import Inputs
 from ttfs_keras.ttfs.premature import above_width, rounded_up
 from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import Clip
@@ -77,6 +79,8 @@ class Report:
 
     def plot(self, path):
         """Draw the error of each layer that the source has too, as a PNG; return `path`."""
+        from ttfs_keras.plots.layer_errors import layer_errors  # Matplotlib takes a second that few runs need
+
         return layer_errors({row.name: row.max_abs_error for row in self.layers if row.max_abs_error is not None}, path)
 
     def to_json(self, path=None):
@@ -100,22 +104,27 @@ def verify(snn, model, x, tolerance=1e-4):
         `Report`; `str()` is a table, `.to_json(path)` a file.
 
     Raises:
-        ValueError: there are no samples.
+        ValueError: x does not fit the model, is not finite or has no samples.
     """
-    arrays = [np.asarray(array) for array in (x if isinstance(x, list | tuple) else [x])]
-    if not len(arrays[0]):
-        raise ValueError("Expected at least one sample. Received: none")
-    populations = Populations(snn)
-    names = {name for name, _ in walk(model)}
-    compared = {name for name in populations.maps if name in names}
-    tallies = {name: _Tally() for name in populations.maps}
-    errors, equal, largest = [], [], []
-    for at in range(0, len(arrays[0]), BATCH):
-        batch = [tf.cast(a[at : at + BATCH], s.dtype) for a, s in zip(arrays, model.inputs, strict=True)]
-        reference = trace(model, batch, compared)
+    return compare(snn, model, x, tolerance, premature=True)
 
-        def count(layer, synapses, leads, potential, reference=reference):
-            return tallies[layer.name].add(layer, synapses, leads, potential, reference.get(layer.name))
+
+def compare(snn: keras.Model, model: keras.Model, x: Any, tolerance: float, premature: bool) -> Report:
+    """Return what `verify` does; without `premature`, premature spikes, which take longest to find, are left out."""
+    source, populations = Graph(model), Populations(snn)
+    outputs = {call.name: call.outputs[0] for call in source.calls}
+    compared = {name: outputs[name] for name in populations.maps if name in outputs}
+    calls = source.needed(list(compared.values()))
+    tallies = {name: _Tally(premature) for name in populations.maps}
+    errors, equal, largest = [], [], []
+    samples = 0
+    for arrays in Inputs(model, x, BATCH):
+        samples += len(arrays[0])
+        batch = [tf.constant(array) for array in arrays]
+        reference = source.run(batch, calls)
+
+        def count(population, reference=reference):
+            return tallies[population.name].add(population, reference.get(compared.get(population.name)))
 
         populations.visit(batch, count)
         for received, expected in zip(evaluate(snn, batch), evaluate(model, batch), strict=True):
@@ -123,18 +132,16 @@ def verify(snn, model, x, tolerance=1e-4):
             largest.append(float(tf.reduce_max(tf.abs(expected))))
             equal.append(np.asarray(tf.argmax(received, -1) == tf.argmax(expected, -1)).ravel())
     layers = tuple(tally.report(name, name in compared) for name, tally in tallies.items())
-    premature, saturated = (
-        sum(getattr(row, kind) for row in layers) for kind in ("premature_spikes", "saturated_spikes")
-    )
+    early, saturated = (sum(getattr(row, kind) for row in layers) for kind in ("premature_spikes", "saturated_spikes"))
     error = float(np.max(errors))  # NaN if one of them is
     return Report(
-        passed=error <= tolerance * max(largest) and premature == saturated == 0,
+        passed=error <= tolerance * max(largest) and early == saturated == 0,
         max_abs_error=error,
         agreement=float(np.concatenate(equal).mean()),
-        premature_spikes=premature,
+        premature_spikes=early,
         saturated_spikes=saturated,
         tolerance=tolerance,
-        samples=len(arrays[0]),
+        samples=samples,
         layers=layers,
     )
 
@@ -142,23 +149,25 @@ def verify(snn, model, x, tolerance=1e-4):
 class _Tally:
     """Counts of one population over batches."""
 
-    def __init__(self):
+    def __init__(self, premature):
+        self.looks_for_premature = premature
         self.error = 0.0
         self.spikes = self.neurons = self.premature = self.saturated = 0
 
-    def add(self, layer, synapses, leads, potential, reference):
+    def add(self, population, reference):
         """Count a batch, compare it with the source's activations if there are any, and return the lead times."""
-        neuron = getattr(layer, "neuron", layer)
+        neuron, potential = population.neuron, population.potential
         lead = neuron(potential)
         if reference is not None:
             self.error = max(self.error, float(tf.reduce_max(tf.abs(lead * neuron.unit - reference))))
-        self.spikes += int(tf.math.count_nonzero(lead))
+        self.spikes += int(tf.math.count_nonzero(neuron.spike_counts(lead)))
         self.neurons += int(tf.size(lead))
         # Clipped neurons are held until their window opens; that they would fire early is what the clip means.
         if not isinstance(neuron.window_rule, Clip):
-            limit = rounded_up(float(neuron.window.numpy()), potential.dtype)
-            saturated = int(tf.math.count_nonzero(potential > limit))
-            self.premature += len(above_width(synapses, leads, potential, float(neuron.window.numpy()))) - saturated
+            width = float(neuron.window.numpy())
+            saturated = int(tf.math.count_nonzero(potential > rounded_up(width, potential.dtype)))
+            if self.looks_for_premature:
+                self.premature += len(above_width(population, width)) - saturated
             self.saturated += saturated
         return lead
 

@@ -1,7 +1,9 @@
-"""The calls within a Keras model; the one place that touches Keras's private graph and operation classes."""
+"""The calls of a Keras model as one flat view; the only file that knows Keras's private graph and operation classes."""
 
 import collections
-from typing import Any, NamedTuple
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,18 +13,156 @@ from keras.src.ops import numpy as raw_numpy
 # `keras.ops` functions on symbolic tensors leave these operations in the graph.
 RAW_RELU, RAW_RELU6, RAW_LEAKY_RELU = raw_nn.Relu, raw_nn.Relu6, raw_nn.LeakyRelu
 RAW_ADD, RAW_SUBTRACT = raw_numpy.Add, raw_numpy.Subtract
+RAW_SIGMOID = raw_nn.Sigmoid
 
 
-class Call(NamedTuple):
-    """One use of an operation in a model, with the symbolic tensors that it takes and gives there."""
+class Symbol:
+    """A tensor between two calls, equal only to itself.
 
-    operation: Any  # keras.Operation
-    inputs: list
-    outputs: list
-    node: Any
+    Attributes:
+        shape: `(batch, ...)`, None where a size is free.
+        dtype: its name.
+    """
+
+    def __init__(self, shape: Sequence[int | None], dtype: str):
+        self.shape = tuple(shape)
+        self.dtype = dtype
 
 
-def as_functional(model):
+class Call:
+    """One use of an operation in a model.
+
+    Attributes:
+        name: the operation's own name within those of the models that hold it, with a number from its second use on.
+        operation: `keras.Operation`, in most cases a layer.
+        inputs, outputs: the `Symbol`s that it takes and gives there.
+    """
+
+    def __init__(self, name: str, node: Any, inputs: list[Symbol], outputs: list[Symbol]):
+        self.name = name
+        self.operation = node.operation
+        self.inputs = inputs
+        self.outputs = outputs
+        self._node = node
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Shape of the first output."""
+        return self.outputs[0].shape
+
+    def of(self, operation: Any) -> "Call":
+        """Return the same call of another operation."""
+        found = copy.copy(self)
+        found.operation = operation
+        return found
+
+    def __call__(self, tensors: dict[Symbol, Any]) -> list:
+        """Return the values of the outputs from those of the inputs."""
+        values = {id(t): tensors[s] for t, s in zip(self._node.input_tensors, self.inputs, strict=True)}
+        arguments, keywords = self._node.arguments.fill_in(values)
+        return keras.tree.flatten(self.operation(*arguments, **keywords))
+
+
+class Graph:
+    """A model as the flat list of its calls, those of the models within it in their places.
+
+    Two walks of a model give the same names.
+
+    Args:
+        model: Functional model, or Sequential model that is built.
+
+    Attributes:
+        model: as a Functional model that shares the layers.
+        inputs, outputs: lists of `Symbol`s.
+        calls: list of `Call`s in topological order.
+        makers: `{Symbol: the Call that gives it}`.
+        takers: `{Symbol: list of the Calls that take it}`.
+
+    Raises:
+        ValueError: the model is another one.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = as_functional(model)
+        self.calls: list[Call] = []
+        self._uses: collections.Counter[str] = collections.Counter()
+        self.inputs = [Symbol(tensor.shape, tensor.dtype) for tensor in self.model.inputs]
+        self.outputs = self._inline(self.model, self.inputs, "")
+        self.makers = {symbol: call for call in self.calls for symbol in call.outputs}
+        self.takers: dict[Symbol, list[Call]] = collections.defaultdict(list)
+        for call in self.calls:
+            for symbol in call.inputs:
+                self.takers[symbol].append(call)
+
+    def _inline(self, model, inputs, prefix):
+        """Append the calls of a model and return the symbols of its outputs."""
+        symbols = {id(tensor): symbol for tensor, symbol in zip(model.inputs, inputs, strict=True)}
+        # `operation.input` would be that of the operation's first call anywhere: `Sequential.add` calls all layers
+        # again, and other models may share them.
+        levels = sorted(model._nodes_by_depth.items(), reverse=True)
+        for node in (node for _, level in levels for node in level if not node.is_input):
+            operation, name = node.operation, prefix + node.operation.name
+            self._uses[name] += 1
+            if self._uses[name] > 1:
+                name = f"{name}_call{self._uses[name]}"
+            received = [symbols[id(tensor)] for tensor in node.input_tensors]
+            if isinstance(operation, keras.Sequential) or hasattr(operation, "_nodes_by_depth"):
+                produced = self._inline(as_functional(operation), received, f"{name}_")
+            else:
+                produced = [Symbol(tensor.shape, tensor.dtype) for tensor in node.outputs]
+                self.calls.append(Call(name, node, received, produced))
+            symbols |= {id(tensor): symbol for tensor, symbol in zip(node.outputs, produced, strict=True)}
+        return [symbols[id(tensor)] for tensor in model.outputs]
+
+    def once(self, kind: Any = keras.Operation) -> dict[str, Call]:
+        """Return `{name: Call}` of the operations of a kind.
+
+        Raises:
+            ValueError: one of them is called more than once, so that its weights and windows belong to several calls.
+        """
+        found = [call for call in self.calls if isinstance(call.operation, kind)]
+        uses = collections.Counter(id(call.operation) for call in found)
+        if shared := sorted({call.operation.name for call in found if uses[id(call.operation)] > 1}):
+            raise ValueError(f"Expected layers that are used once. Received: {', '.join(shared)} used more often")
+        return {call.name: call for call in found}
+
+    def run(self, inputs: Sequence, calls: Sequence[Call] | None = None) -> dict[Symbol, Any]:
+        """Evaluate calls one by one, in inference, and return the values of all symbols.
+
+        Args:
+            inputs: a batch for each input of the graph.
+            calls: those to evaluate; None for all.
+        """
+        tensors = dict(zip(self.inputs, inputs, strict=True))
+        for call in self.calls if calls is None else calls:
+            tensors |= zip(call.outputs, call(tensors), strict=True)
+        return tensors
+
+    def needed(self, wanted: Sequence[Symbol]) -> list[Call]:
+        """Return the calls that some symbols depend on, in topological order."""
+        symbols = set(wanted)
+        found = []
+        for call in reversed(self.calls):
+            if symbols.intersection(call.outputs):
+                found.append(call)
+                symbols.update(call.inputs)
+        return found[::-1]
+
+    def compiled(self, wanted: Sequence[Symbol], read: Callable[[list], Any] = list) -> Callable:
+        """Return a function of one batch for each input to what `read` makes of the wanted tensors, run in a graph.
+
+        A batch may have any size, and is cast to the inputs' types.
+        """
+        calls = self.needed(wanted)
+
+        def run(*batches):
+            tensors = self.run(batches, calls)
+            return read([tensors[symbol] for symbol in wanted])
+
+        return _in_a_graph(self.model, run)
+
+
+def as_functional(model: Any) -> keras.Model:
     """Return a Sequential or Functional model as a Functional one that shares its layers.
 
     Raises:
@@ -35,126 +175,37 @@ def as_functional(model):
     raise ValueError(f"Expected a Functional model or a Sequential model that is built. Received: {model!r}")
 
 
-def calls(model):
-    """Return the `Call`s of a Functional model in topological order, without its InputLayers.
-
-    `operation.input` would be that of the operation's first call anywhere: `Sequential.add` calls all layers again, and
-    other models may share them.
-    """
-    levels = sorted(model._nodes_by_depth.items(), reverse=True)
-    nodes = [node for _, level in levels for node in level if not node.is_input]
-    return [Call(node.operation, node.input_tensors, node.outputs, node) for node in nodes]
-
-
-def is_model(operation):
-    """Return whether an operation is a model whose own calls can be walked."""
-    return isinstance(operation, keras.Sequential) or hasattr(operation, "_nodes_by_depth")
-
-
-class Names:
-    """Names for calls, in the order of a walk: the layer's own, with a number from its second call on.
-
-    Every walk of a model with a new `Names` gives the same names.
-    """
-
-    def __init__(self):
-        self._counts: collections.Counter[str] = collections.Counter()
-
-    def __call__(self, operation, prefix):
-        """Return the name of the next call of `operation` within the nested models named in `prefix`."""
-        name = prefix + operation.name
-        self._counts[name] += 1
-        return name if self._counts[name] == 1 else f"{name}_call{self._counts[name]}"
-
-
-def walk(model):
-    """Return [(name, `Call`)] of a model and of the models in it, in the order of computation, named by `Names`."""
-    return list(_walk(as_functional(model), "", Names()))
-
-
-def _walk(graph, prefix, names):
-    for call in calls(graph):
-        name = names(call.operation, prefix)
-        yield name, call
-        if is_model(call.operation):
-            yield from _walk(as_functional(call.operation), f"{name}_", names)
-
-
-def visit(model, inputs, each):
-    """Evaluate a model call by call, nested models too, and return the list of its outputs.
-
-    Args:
-        model: Sequential or Functional model.
-        inputs: list of batches `(batch, ...)`, one for each input.
-        each: function of (name, tensors received, tensors produced), called after each call of `walk`.
-    """
-    return _visit(as_functional(model), inputs, "", Names(), each)
-
-
-def _visit(graph, inputs, prefix, names, each):
-    tensors = {id(symbol): tensor for symbol, tensor in zip(graph.inputs, inputs, strict=True)}
-    for call in calls(graph):
-        name = names(call.operation, prefix)
-        received = [tensors[id(symbol)] for symbol in call.inputs]
-        if is_model(call.operation):
-            produced = _visit(as_functional(call.operation), received, f"{name}_", names, each)
-        else:
-            arguments, keywords = call.node.arguments.fill_in(tensors)
-            produced = keras.tree.flatten(call.operation(*arguments, **keywords))
-        tensors |= {id(symbol): tensor for symbol, tensor in zip(call.outputs, produced, strict=True)}
-        each(name, received, produced)
-    return [tensors[id(symbol)] for symbol in graph.outputs]
-
-
-def trace(model, inputs, wanted):
-    """Evaluate a model call by call and return `{name: tensor}` of the wanted calls; see `visit`."""
-    found: dict[str, Any] = {}
-
-    def keep(name, _, produced):
-        if name in wanted:
-            found[name] = produced[0]
-
-    visit(model, inputs, keep)
+def layers_of(model: Any, kind: Any) -> list:
+    """Return the layers of a kind in a model and in the models within it, in their order."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += layers_of(layer, kind)
+        elif isinstance(layer, kind):
+            found.append(layer)
     return found
 
 
-def evaluate(model, batches):
+def evaluate(model: keras.Model, batches: Sequence) -> list:
     """Return the flat list of a model's outputs, in inference, for one batch for each input, in their order."""
     graph = as_functional(model)
     # Keras warns of inputs in another structure: a single tensor, a list of one and a dict are three.
     return keras.tree.flatten(graph(keras.tree.pack_sequence_as(graph._inputs_struct, list(batches)), training=False))
 
 
-def compiled(model):
+def compiled(model: keras.Model) -> Callable:
     """Return a function of one batch for each input that evaluates a model in a graph; its outputs are a flat list.
 
     `predict` would round float64 arrays to float32, and a call of the model itself runs operation by operation.
     """
-    graph = as_functional(model)
-    return _in_a_graph(graph, lambda *batches: evaluate(graph, batches))
+    functional = as_functional(model)
+    return _in_a_graph(functional, lambda *batches: evaluate(functional, batches))
 
 
-def observed(model, observe):
-    """Return a function of one batch for each input to (what was observed of the calls, the outputs), in a graph.
-
-    Args:
-        model: Sequential or Functional model.
-        observe: function of (name, tensors received, tensors produced) of each call, see `visit`, to a tensor or None.
-    """
-    graph = as_functional(model)
-
-    def run(*batches):
-        seen = []
-        outputs = visit(graph, batches, lambda *call: seen.append(observe(*call)))
-        return [value for value in seen if value is not None], outputs
-
-    return _in_a_graph(graph, run)
-
-
-def _in_a_graph(graph, run):
-    specifications = [tf.TensorSpec(symbol.shape, symbol.dtype) for symbol in graph.inputs]
+def _in_a_graph(model, run):
+    specifications = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs]
     # A concrete function: TensorFlow takes new functions of many models for one that is traced again and again.
     concrete = tf.function(run).get_concrete_function(*specifications)
     return lambda *batches: concrete(
-        *(tf.cast(batch, symbol.dtype) for batch, symbol in zip(batches, graph.inputs, strict=True))
+        *(tf.cast(batch, tensor.dtype) for batch, tensor in zip(batches, model.inputs, strict=True))
     )

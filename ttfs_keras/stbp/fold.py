@@ -5,10 +5,9 @@ import numpy as np
 from keras import layers
 
 from ttfs_keras.network.fold import LINEAR, fold_output, weights_of
-from ttfs_keras.network.graph import as_functional
-from ttfs_keras.stbp.network import calls_of, consumers, producers
+from ttfs_keras.network.graph import Graph
 from ttfs_keras.stbp.tdbn import ThresholdDependentBatchNormalization, check_trained
-from ttfs_keras.stbp.time import TimeFolded
+from ttfs_keras.stbp.time import TimeFolded, without_time
 
 
 def fold_tdbn(model):
@@ -27,10 +26,9 @@ def fold_tdbn(model):
         ValueError: a batch norm has no statistics, a layer is called more than once, or the model holds another one.
     """
     check_trained(model)
-    graph = as_functional(model)
-    every = calls_of(graph, keras.Operation)
-    nested = [name for name, call in every.items() if isinstance(call.operation, keras.Model)]
-    if nested:
+    graph = Graph(model)
+    graph.once()
+    if nested := [layer.name for layer in graph.model.layers if isinstance(layer, keras.Model)]:
         raise ValueError(f"fold_tdbn: expected a model without other models in it. Received: {', '.join(nested)}")
     into, replaced = _plan(graph)
     absorbed = {norm.name for norm in into.values()}
@@ -50,15 +48,15 @@ def fold_tdbn(model):
     def call(operation, *args, **kwargs):
         return args[0] if operation.name in absorbed else operation(*args, **kwargs)
 
-    folded = keras.models.clone_model(graph, clone_function=renew, call_function=call)
+    folded = keras.models.clone_model(graph.model, clone_function=renew, call_function=call)
     for old, new in pairs:
         if old.name in replaced:
             scale, offset = _affine(old)
             new.layer.set_weights([scale.reshape(1, 1, -1, 1), offset])
         elif old.name in into:
-            linear = _inner(old)
+            linear = without_time(old)
             for name, value in fold_output(linear, weights_of(linear), *_affine(into[old.name])).items():
-                getattr(_inner(new), name).assign(value)
+                getattr(without_time(new), name).assign(value)
         else:
             new.set_weights(old.get_weights())
     return folded
@@ -66,22 +64,16 @@ def fold_tdbn(model):
 
 def _plan(graph):
     """Return `{name of a linear layer: its batch norm}` and the names of batch norms that become convolutions."""
-    makers, takers = producers(graph), consumers(graph)
-    kept = {id(tensor) for tensor in graph.outputs}
     into, replaced = {}, set()
-    for name, call in calls_of(graph, ThresholdDependentBatchNormalization).items():
-        source = id(call.inputs[0])
-        maker = makers.get(source)
-        alone = len(takers[source]) == 1 and source not in kept
-        if maker is not None and alone and _is_linear(_inner(maker.operation)):
+    for name, call in graph.once(ThresholdDependentBatchNormalization).items():
+        source = call.inputs[0]
+        maker = graph.makers.get(source)
+        alone = len(graph.takers[source]) == 1 and source not in graph.outputs
+        if maker is not None and alone and _is_linear(without_time(maker.operation)):
             into[maker.operation.name] = call.operation
         elif len(call.inputs[0].shape) == 5:
             replaced.add(name)
     return into, replaced
-
-
-def _inner(operation):
-    return operation.layer if isinstance(operation, TimeFolded) else operation
 
 
 def _is_linear(layer):

@@ -4,14 +4,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from ttfs_keras.network.graph import as_functional, compiled
+from ttfs_keras.network.graph import Graph, layers_of
 from ttfs_keras.stbp.decoders import Decoder
 from ttfs_keras.stbp.encoders import BernoulliEncoder, DirectEncoder, FirstSpikeEncoder
 from ttfs_keras.stbp.lif import LIF
-from ttfs_keras.stbp.network import calls_of, consumers, layers_of, producers
 from ttfs_keras.stbp.rates import firing_rates
 from ttfs_keras.stbp.tdbn import ThresholdDependentBatchNormalization
-from ttfs_keras.stbp.time import RepeatSteps, TimeFolded
+from ttfs_keras.stbp.time import RepeatSteps, without_time
 
 WITHOUT_TWIN = (DirectEncoder, BernoulliEncoder, RepeatSteps, Decoder)
 
@@ -30,12 +29,11 @@ def relu_twin(model):
     Raises:
         ValueError: lists what has no twin: inputs that are sequences, a latency code, a read-out of spike rates.
     """
-    graph = as_functional(model)
-    takers = consumers(graph)
-    problems = [f"sequences {tensor.shape} as inputs" for tensor in graph.inputs if len(tensor.shape) == 5]
-    problems += [f"the latency code {layer.name}" for layer in layers_of(graph, FirstSpikeEncoder)]
-    for name, call in calls_of(graph, LIF).items():
-        if any(isinstance(taker.operation, Decoder) for taker in takers[id(call.outputs[0])]):
+    graph = Graph(model)
+    problems = [f"sequences {symbol.shape} as inputs" for symbol in graph.inputs if len(symbol.shape) == 5]
+    problems += [f"the latency code {name}" for name in graph.once(FirstSpikeEncoder)]
+    for name, call in graph.once(LIF).items():
+        if any(isinstance(taker.operation, Decoder) for taker in graph.takers[call.outputs[0]]):
             problems.append(f"the read-out neurons {name}")
     if problems:
         raise ValueError(f"relu_twin: expected images, a rate code and logits. Received: {'; '.join(problems)}")
@@ -43,7 +41,7 @@ def relu_twin(model):
     def apply(layer, *args, **kwargs):
         return args[0] if isinstance(layer, WITHOUT_TWIN) else layer(*args, **kwargs)
 
-    return keras.models.clone_model(graph, clone_function=_twin, call_function=apply)
+    return keras.models.clone_model(graph.model, clone_function=_twin, call_function=apply)
 
 
 def _twin(layer):
@@ -54,12 +52,8 @@ def _twin(layer):
         return layers.ReLU(**options)
     if isinstance(layer, ThresholdDependentBatchNormalization):
         return layers.BatchNormalization(momentum=layer.momentum, epsilon=layer.epsilon, **options)
-    inner = _inner(layer)
+    inner = without_time(layer)
     return type(inner).from_config({**inner.get_config(), "name": layer.name})
-
-
-def _inner(layer):
-    return layer.layer if isinstance(layer, TimeFolded) else layer
 
 
 def from_relu(model, relu, x, firing_share=0.25):
@@ -86,53 +80,51 @@ def from_relu(model, relu, x, firing_share=0.25):
     """
     if not 0 < firing_share < 1:
         raise ValueError(f"Expected firing_share in (0, 1). Received: firing_share={firing_share}")
-    graph = as_functional(model)
-    _check_twins(graph, relu)
-    neurons, takers = calls_of(graph, LIF), consumers(graph)
-    theta, activation = _operating_points(relu, x, neurons, firing_share)
+    graph = Graph(model)
+    _check_twins(model, relu)
+    theta, activation = _operating_points(relu, x, graph.once(LIF), firing_share)
 
     def unit(call):
         """Return the potential of the neurons that a layer feeds per potential of the twin; 1 for the read-out."""
         while call is not None and not isinstance(call.operation, LIF):
-            call = next(iter(takers[id(call.outputs[0])]), None)
+            call = next(iter(graph.takers[call.outputs[0]]), None)
         return 1.0 if call is None else float(call.operation.parameters("float64")[0]) / theta[call.operation.name]
 
     bare = []
-    for name, call in calls_of(graph, keras.Layer).items():
+    for name, call in graph.once(keras.Layer).items():
         layer = call.operation
         if isinstance(layer, ThresholdDependentBatchNormalization):
             twin = relu.get_layer(name)
             layer.gamma.assign(np.array(twin.gamma) * unit(call) / (layer.alpha * layer.threshold))
             layer.beta.assign(np.array(twin.beta) * unit(call))
-        elif _inner(layer).weights and not isinstance(layer, LIF | BernoulliEncoder):
-            _inner(layer).set_weights(relu.get_layer(name).get_weights())
-            after = [taker.operation for taker in takers[id(call.outputs[0])]]
+        elif without_time(layer).weights and not isinstance(layer, LIF | BernoulliEncoder):
+            without_time(layer).set_weights(relu.get_layer(name).get_weights())
+            after = [taker.operation for taker in graph.takers[call.outputs[0]]]
             if not any(isinstance(operation, ThresholdDependentBatchNormalization) for operation in after):
                 bare.append(call)
     _take_statistics(model, x)
-    makers = producers(graph)
     for call in bare:
-        linear = _inner(call.operation)
-        linear.kernel.assign(np.array(linear.kernel) * (_worth(call, makers, model, x, activation) * unit(call)))
+        linear = without_time(call.operation)
+        linear.kernel.assign(np.array(linear.kernel) * (_worth(call, graph, x, activation) * unit(call)))
         if linear.bias is not None:
             linear.bias.assign(np.array(linear.bias) * unit(call))
         _take_statistics(model, x)
     return model
 
 
-def _worth(call, makers, model, x, activation):
+def _worth(call, graph, x, activation):
     """Return the twin's mean activation per spike of the neurons that feed a layer; 1 where the image does."""
     while call is not None and not isinstance(call.operation, LIF):
-        call = makers.get(id(call.inputs[0]))
+        call = graph.makers.get(call.inputs[0])
     if call is None:
         return 1.0
-    name = call.operation.name
-    rate = firing_rates(model, x)[name]
+    name = call.name
+    rate = firing_rates(graph.model, x)[name]
     return activation[name] / rate if rate else 1.0
 
 
-def _check_twins(graph, relu):
-    expected = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in relu_twin(graph).layers}
+def _check_twins(model, relu):
+    expected = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in relu_twin(model).layers}
     received = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in relu.layers}
     wrong = [
         f"{name} with weights {received.get(name, 'missing')} instead of {shapes}"
@@ -145,8 +137,9 @@ def _check_twins(graph, relu):
 
 def _operating_points(relu, x, neurons, share):
     """Return `{name: potential that a share of neurons exceeds}` and `{name: mean activation}` of a ReLU network."""
-    found = calls_of(relu, layers.ReLU)
-    potentials = compiled(keras.Model(relu.inputs, [found[name].inputs[0] for name in neurons]))(x)
+    twin = Graph(relu)
+    found = twin.once(layers.ReLU)
+    potentials = twin.compiled([found[name].inputs[0] for name in neurons])(x)
     theta, activation = {}, {}
     for name, potential in zip(neurons, map(np.asarray, potentials), strict=True):
         positive = potential[potential > 0]

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.network.graph import as_functional
+from ttfs_keras.network.graph import Graph
 from ttfs_keras.stbp.lif import LIF
-from ttfs_keras.stbp.network import calls_of
 from ttfs_keras.stbp.tdbn import check_trained
 
 _LOG = logging.getLogger("ttfs_keras")
@@ -50,25 +49,24 @@ class HealthCheck(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Prepare the measurement."""
-        graph = as_functional(self.model)
-        self._neurons = calls_of(graph, LIF)
+        graph = Graph(self.model)
+        self._graph, self._neurons = graph, graph.once(LIF)
         self._blocks: dict[str, list] = {}
-        for layer in graph.layers:
+        for layer in graph.model.layers:
             self._blocks.setdefault(layer.name.partition("_")[0], []).extend(layer.trainable_variables)
-        tensors = [tensor for call in self._neurons.values() for tensor in (call.inputs[0], call.outputs[0])]
-        self._probe = keras.Model(graph.input, [*tensors, graph.outputs[0]])
         self._measure = tf.function(self._measured)
 
     def _measured(self, x, y):
         with tf.GradientTape() as tape:
-            *tensors, outputs = self._probe(x, training=False)
+            tensors = self._graph.run([x])
+            outputs = tensors[self._graph.outputs[0]]
             loss = self.model.compute_loss(x=x, y=y, y_pred=outputs)
         variables = [variable.value for block in self._blocks.values() for variable in block]
         gradients = iter(tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO))
         norms = [tf.linalg.global_norm([next(gradients) for _ in block]) for block in self._blocks.values() if block]
         inside, rates = [], []
-        for call, inputs, spikes in zip(self._neurons.values(), tensors[::2], tensors[1::2], strict=True):
-            layer = call.operation
+        for call in self._neurons.values():
+            layer, inputs, spikes = call.operation, tensors[call.inputs[0]], tensors[call.outputs[0]]
             overdrive = layer.potentials(inputs) - layer.parameters(inputs.dtype)[0]
             inside.append(tf.reduce_mean(tf.cast(layer.surrogate.inside(overdrive), tf.float32)))
             rates.append(tf.reduce_mean(spikes))

@@ -1,72 +1,84 @@
 """Firing rates of the layers of a network, and its accuracy for every number of time steps."""
 
+from typing import Any
+
 import keras
 import numpy as np
-from keras import ops
+import tensorflow as tf
 
-from ttfs_keras.network.graph import as_functional, compiled
+from ttfs_keras.network.answers import Answers
+from ttfs_keras.network.graph import Graph
+from ttfs_keras.network.inputs import Inputs
 from ttfs_keras.stbp.decoders import Decoder
 from ttfs_keras.stbp.lif import LIF
-from ttfs_keras.stbp.network import calls_of, producers
 from ttfs_keras.stbp.tdbn import check_trained
-from ttfs_keras.ttfs.schedule import checked_inputs
 
 
-def firing_rates(model, x, batch_size=64):
+def firing_rates(model: keras.Model, x: Any, batch_size: int = 64) -> dict[str, float]:
     """Return `{layer name: spikes per neuron and time step}` of every `LIF`, a mean over all samples.
 
     Args:
         model: Functional model of STBP layers, with statistics in its batch norms.
-        x: inputs `(samples, ...)`; `x[:1]` for those of one sample.
+        x: inputs, see `ttfs_keras.network.inputs.Inputs`; `x[:1]` for the rates of one sample.
         batch_size: samples at a time.
 
     Raises:
-        ValueError: the model has no `LIF`, a batch norm without statistics or a layer that is called twice; or the
-            inputs have another shape than the model's, hold NaN or are none.
+        ValueError: the model has no `LIF`, or a batch norm without statistics; or x does not fit it.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2, 3)), stbp.LIF(threshold=0.5, decay=0.0, name="lif")])
+        >>> stbp.firing_rates(model, np.array([[[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]))
+        {'lif': 0.5}
     """
     check_trained(model)
-    neurons = calls_of(model, LIF)
+    graph = Graph(model)
+    neurons = [call for call in graph.calls if isinstance(call.operation, LIF)]
     if not neurons:
         raise ValueError(f"firing_rates: expected a model with LIF layers. Received: {model.name}")
-    spikes = [call.outputs[0] for call in neurons.values()]
-    # The mean is part of the graph: all spikes of a deep network at once would fill the memory.
-    means = [ops.mean(tensor, axis=tuple(range(1, len(tensor.shape)))) for tensor in spikes]
-    rates = np.concatenate(_evaluate(keras.Model(as_functional(model).inputs, means), x, batch_size), axis=1)
-    return dict(zip(neurons, rates.mean(1).tolist(), strict=True))
+
+    def read(values):
+        # Inside of the graph: all spikes of a deep network at once would fill the memory.
+        counts = [call.operation.spike_counts(value) for call, value in zip(neurons, values, strict=True)]
+        return [tf.reduce_sum(tf.reduce_mean(count, axis=tuple(range(1, count.shape.rank)))) for count in counts]
+
+    run = graph.compiled([call.outputs[0] for call in neurons], read)
+    totals, samples = np.zeros(len(neurons)), 0
+    for batch in Inputs(model, x, batch_size):
+        totals += [float(value) for value in run(*batch)]
+        samples += len(batch[0])
+    steps = [call.shape[1] or 1 for call in neurons]
+    means = totals / samples / steps
+    return dict(zip((call.name for call in neurons), means.tolist(), strict=True))
 
 
-def accuracy_by_time(model, x, y, batch_size=64):
+def accuracy_by_time(model: keras.Model, x: Any, y: Any, batch_size: int = 64) -> np.ndarray:
     """Return the accuracies `(T,)` that the network has if it is read out after its first 1, 2, ... T steps.
 
     One pass over the data gives all of them: what is read after t steps depends on these steps only.
 
     Args:
         model: Functional model that ends with a decoder, with statistics in its batch norms.
-        x: inputs `(samples, ...)`.
-        y: labels `(samples,)`.
+        x: inputs, see `ttfs_keras.network.inputs.Inputs`.
+        y: labels `(samples,)` or `(samples, 1)`, or one-hot `(samples, classes)`.
         batch_size: samples at a time.
 
     Raises:
-        ValueError: the model does not end with a decoder or has a batch norm without statistics; or inputs are as in
-            `firing_rates` or differ in number from the labels.
+        ValueError: the model does not end with a decoder or has a batch norm without statistics; x does not fit it, or
+            y does not fit x.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2, 3)), stbp.MeanOverTime()])
+        >>> stbp.accuracy_by_time(model, np.array([[[1.0, 0.0, 0.0], [0.0, 3.0, 0.0]]]), [1]).tolist()
+        [0.0, 1.0]
     """
     check_trained(model)
-    graph = as_functional(model)
-    last = producers(graph).get(id(graph.outputs[0]))
+    graph = Graph(model)
+    last = graph.makers.get(graph.outputs[0])
     if last is None or not isinstance(last.operation, Decoder):
         raise ValueError(f"accuracy_by_time: expected a model that ends with a decoder. Received: {model.name}")
-    if len(x) != len(y):
-        raise ValueError(f"Expected as many labels as inputs. Received: {len(y)} and {len(x)}")
-    sequences = _evaluate(keras.Model(graph.inputs, last.inputs[0]), x, batch_size)
-    logits = np.concatenate([last.operation.prefixes(ops.convert_to_tensor(sequence)) for (sequence,) in sequences])
-    return np.mean(logits.argmax(-1) == np.asarray(y)[:, None], axis=0)
-
-
-def _evaluate(model, x, batch_size):
-    """Return for each batch the list of a model's outputs."""
-    (values,) = checked_inputs(model, x)
-    evaluate = compiled(model)
-    return [
-        [np.asarray(output) for output in evaluate(values[start : start + batch_size])]
-        for start in range(0, len(values), batch_size)
-    ]
+    reading = Answers(graph, graph.outputs[0])
+    run = graph.compiled(last.inputs, lambda values: last.operation.prefixes(values[0]))
+    scores = np.concatenate([np.asarray(run(*batch)) for batch in Inputs(model, x, batch_size)])
+    if len(scores) != len(y):
+        raise ValueError(f"Expected as many labels as inputs. Received: {len(y)} and {len(scores)}")
+    return np.array([reading.accuracy(scores[:, step], y) for step in range(scores.shape[1])])

@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from ttfs_keras.network.graph import layers_of
 from ttfs_keras.network.replicas import gather_replicas
-from ttfs_keras.stbp.network import layers_of
 from ttfs_keras.stbp.time import check_sequence
 
 _LOG = logging.getLogger("ttfs_keras")

@@ -5,6 +5,8 @@ import numbers
 import keras
 from keras import ops
 
+from ttfs_keras.network.operations import linear_twin
+
 
 def check_sequence(layer, shape):
     """Refuse shapes that are not surely sequences, because 4-D images would pass for time without a word.
@@ -22,6 +24,11 @@ def check_sequence(layer, shape):
             f"{layer.name}: expected (batch, time, features) or (batch, time, height, width, channels) with a fixed "
             f"number of time steps >= 1. Received: shape={tuple(shape)}"
         )
+
+
+def without_time(layer):
+    """Return the layer that a `TimeFolded` one applies to every step; any other layer itself."""
+    return layer.layer if isinstance(layer, TimeFolded) else layer
 
 
 def fold_time(values):
@@ -57,6 +64,11 @@ class TimeFolded(keras.layers.Wrapper):
     def call(self, inputs):
         """Return the layer's outputs."""
         return unfold_time(self.layer(fold_time(inputs)), inputs.shape[1])
+
+    def linear_twin(self):
+        """Return the same of the layer's `linear_twin`, see `ttfs_keras.network.operations`."""
+        twin = linear_twin(self.layer)
+        return None if twin is None else TimeFolded(twin, dtype="float32")
 
     def compute_output_shape(self, input_shape):
         """Return the layer's shape with the time axis."""

@@ -11,10 +11,11 @@ import numpy as np
 from ttfs_keras.conversion.convert import convert
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.legacy_h5 import load_legacy_h5
-from ttfs_keras.metrics.activity import emitters
 from ttfs_keras.models import relu_model
+from ttfs_keras.network.graph import Graph
+from ttfs_keras.network.spiking import read_out_time
+from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
-from ttfs_keras.ttfs.spiking import is_spiking
 
 logger = logging.getLogger("ttfs_keras")
 
@@ -52,7 +53,7 @@ def initial_model(configuration, data):
         model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
     else:
         model = _load(c, path, data)
-    if c.model_type == "ReLU" or is_spiking(model):
+    if c.model_type == "ReLU" or _unit(model) == LeadTimes.time_unit:
         return model, None
     spiking = convert(
         model,
@@ -108,7 +109,7 @@ def _load(configuration, path, data):
     c = configuration
     if path.suffix == ".keras":
         model = load_keras(path, data, c.dtype)
-        if emitters(model) and (c.model_type == "ReLU" or not is_spiking(model)):
+        if _unit(model) not in ((None, LeadTimes.time_unit) if c.model_type == "SNN" else (None,)):
             raise WeightsError(f"{path}: expected a ReLU model for model_type {c.model_type}. Received: a spiking one")
         return model
     model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
@@ -121,6 +122,11 @@ def _load(configuration, path, data):
             raise WeightsError(f"{path}: expected weights for every layer. Received: none for {report.missing}")
         _require_finite(path, model)
     return model
+
+
+def _unit(model):
+    """Return the unit of a spiking model's times, None of a ReLU model's."""
+    return read_out_time(Graph(model))[1]
 
 
 def _require_finite(path, model):

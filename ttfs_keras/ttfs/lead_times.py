@@ -10,7 +10,8 @@ from ttfs_keras.network.spiking import Spiking
 class LeadTimes(Spiking):
     """Mixin of layers that emit lead times `end - t`, 0 for silence; subclasses have the width `window`."""
 
-    time_unit = "window time"
+    time_unit = "tau"
+    window: Any
 
     def spike_counts(self, output: Any) -> Any:
         """Return 1 where a neuron spiked, else 0."""
@@ -18,7 +19,7 @@ class LeadTimes(Spiking):
 
     def spikes_end(self, arriving: float, shape: tuple) -> float:
         """Return the end of the window, which opens when the last input spikes have been emitted."""
-        return arriving + float(self.window)  # type: ignore[attr-defined]
+        return arriving + float(self.window)
 
     def spike_record(self, output: np.ndarray, end: float) -> np.ndarray:
         """Return absolute times, inf where silent."""

@@ -45,6 +45,11 @@ class TTFSNeuron(LeadTimes, keras.layers.Layer):
         for item in self.perturbations:
             item.build(input_shape)
 
+    def set_window(self, width):
+        """Make a width, in window time, the present and the initial one."""
+        self.initial_window = float(width)
+        self.window.assign(width)
+
     def call(self, potential, training=False):
         """Return the lead times."""
         window = self.window_rule.update(self.window, potential) if training else self.window

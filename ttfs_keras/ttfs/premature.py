@@ -15,10 +15,12 @@ Source: condition (b) of premature spikes follows from the equations of Stanojev
 package's.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.ttfs.synaptic_map import Populations
+from ttfs_keras.ttfs.synaptic_map import Population, Populations
 
 # Grids of pass 2 as shares of the largest lead time, finer where most lead times are; the second for what is left.
 GRIDS = (0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1), tuple(np.linspace(0, 1, 25) ** 2)
@@ -26,78 +28,83 @@ TOGETHER = 2**22  # lead times or potentials that pass 2 evaluates in one go; sm
 EXACT = 1000  # neurons of a layer and batch that pass 3 scans; of more, the bound of pass 2 is taken
 
 
-def overshoots(snn, inputs, widths):
-    """Return `{layer name: largest potential}`, at the opening of the window or before it, of layers above their width.
+def overshoots(populations: Populations, inputs: list, widths: dict[str, float]) -> dict[str, float]:
+    """Return `{name: largest potential}`, at the opening of the window or before it, of layers above their width.
 
     Args:
-        snn: spiking model, evaluated with its own windows.
+        populations: of the spiking model, evaluated with its own windows.
         inputs: list of batches, one for each input.
-        widths: `{layer name: width}`, in window time, of the layers to look at.
+        widths: `{name: width}`, in window time, of the layers to look at.
     """
     found = {}
 
-    def fire(layer, synapses, leads, potential):
-        if layer.name not in widths:
-            return
-        above = above_width(synapses, leads, potential, widths[layer.name])
-        if len(above):
-            found[layer.name] = float(above.max())
+    def fire(population):
+        if population.name in widths:
+            above = above_width(population, widths[population.name])
+            if len(above):
+                found[population.name] = float(above.max())
 
-    Populations(snn).visit(inputs, fire)
+    populations.visit(inputs, fire)
     return found
 
 
-def rounded_up(width, dtype):
+def rounded_up(width: float, dtype: Any) -> float:
     """Return a width with room for the rounding of a sum of the given type."""
     return width * (1 + 64 * np.finfo(dtype.as_numpy_dtype).eps)
 
 
-def above_width(synapses, leads, potential, width):
+def above_width(population: Population, width: float) -> np.ndarray:
     """Return the largest potential max_{s >= 0} z(s) of each neuron and sample for which it exceeds the width.
 
     Args:
-        synapses: `SynapticMap` of the population.
-        leads: its list of incoming lead times `(batch, ...)`.
-        potential: `(batch, ..., neurons)` z(0).
+        population: of a batch.
         width: of the window.
     """
-    resting = synapses([tf.zeros_like(lead[:1]) for lead in leads])
+    potential = population.potential
+    resting = population.resting()
     limit = rounded_up(width, potential.dtype)
-    absolute = synapses(leads, constant=False, weights=tf.abs)
+    absolute = population.mapped("leads", tf.identity, tf.abs)
     lower = np.asarray(potential)
     upper = np.asarray(resting + (potential - resting + absolute) / 2)
     for grid in GRIDS:
-        rows = np.flatnonzero(((upper > limit) & (upper > lower)).reshape(len(upper), -1).any(1))
-        if not len(rows):
+        if not ((upper > limit) & (upper > lower)).any():
             break
-        bounds_ = _on_grid(
-            synapses, [tf.gather(lead, rows) for lead in leads], tf.gather(potential, rows), resting, grid
-        )
-        lower, upper = lower.copy(), upper.copy()
-        lower[rows] = np.maximum(lower[rows], bounds_[0])
-        upper[rows] = np.maximum(np.minimum(upper[rows], bounds_[1]), lower[rows])
+        on_grid = _on_grid(population, resting, grid)
+        lower = np.maximum(lower, on_grid[0])
+        upper = np.maximum(np.minimum(upper, on_grid[1]), lower)
     places = np.argwhere((upper > limit) & (upper > lower))
     if len(places) <= EXACT:
-        count = max(1, TOGETHER // max(sum(int(tf.size(lead[0])) for lead in leads), potential[0].shape.num_elements()))
+        size = max(sum(int(tf.size(lead[0])) for lead in population.leads), potential[0].shape.num_elements())
+        count = max(1, TOGETHER // size)
+        upper = upper.copy()
         for at in range(0, len(places), count):
             part = places[at : at + count]
-            upper[tuple(part.T)] = _scan(synapses, leads, resting, part)
+            upper[tuple(part.T)] = _scan(population, resting, part)
     return upper[upper > limit]
 
 
-def _on_grid(synapses, leads, potential, resting, grid):
-    """Return lower and upper bounds of max_{s >= 0} z(s), `(batch, ..., neurons)` each, from z(0) = `potential`."""
-    grid = np.multiply(grid, max(float(tf.reduce_max(lead)) for lead in leads))
-    count = max(1, TOGETHER // max(sum(int(tf.size(lead)) for lead in leads), int(tf.size(potential))))
+def _on_grid(population, resting, grid):
+    """Return lower and upper bounds of max_{s >= 0} z(s), `(batch, ..., neurons)` each."""
+    potential = population.potential
+    largest = max(float(tf.reduce_max(lead)) for lead in population.leads)
+    # Rounded up to a power of the root of 2, so that populations that share synapses share the grid, too.
+    grid = np.multiply(grid, 2 ** (np.ceil(2 * np.log2(largest)) / 2) if largest > 0 else 0.0)
+    size = max(sum(int(tf.size(lead)) for lead in population.leads), int(tf.size(potential)))
+    count = 2 ** int(np.log2(max(1, TOGETHER // size)))
     lower, upper, last = potential, potential, potential[None]
     for at in range(0, len(grid) - 1, count):
-        starts, ends = grid[:-1][at : at + count], grid[1:][at : at + count]
-        cut = [tf.concat([tf.nn.relu(lead - tf.cast(s, lead.dtype)) for s in ends], 0) for lead in leads]
-        hinges = [tf.concat([_hinge_gap(lead, s, e) for s, e in zip(starts, ends, strict=True)], 0) for lead in leads]
+        starts, ends = tuple(grid[:-1][at : at + count]), tuple(grid[1:][at : at + count])
         shape = (len(ends), *potential.shape)
-        z = resting + tf.reshape(synapses(cut, constant=False), shape)
+
+        def cut(lead, ends=ends):
+            return tf.concat([tf.nn.relu(lead - tf.cast(s, lead.dtype)) for s in ends], 0)
+
+        def hinges(lead, starts=starts, ends=ends):
+            return tf.concat([_hinge_gap(lead, s, e) for s, e in zip(starts, ends, strict=True)], 0)
+
+        z = resting + tf.reshape(population.mapped(("cut", ends), cut), shape)
         linear, absolute = (
-            tf.reshape(synapses(hinges, constant=False, weights=kind), shape) for kind in (None, tf.abs)
+            tf.reshape(population.mapped(("hinges", starts, ends), hinges, kind), shape) for kind in (None, tf.abs)
         )
         chords = tf.maximum(tf.concat([last, z[:-1]], 0), z)
         lower = tf.maximum(lower, tf.reduce_max(z, 0))
@@ -113,12 +120,12 @@ def _hinge_gap(lead, start, end):
     return tf.nn.relu(lead - start) * tf.nn.relu(end - lead) / (end - start)
 
 
-def _scan(synapses, leads, resting, places):
+def _scan(population, resting, places):
     """Return max_{s >= 0} z(s) at each of the places `(sample, ..., neuron)`, from the neurons' own rows of weights."""
-    own = [tf.gather(lead, places[:, 0]) for lead in leads]
+    own = [tf.gather(lead, places[:, 0]) for lead in population.leads]
     with tf.GradientTape() as tape:
         tape.watch(own)
-        potential = synapses(own, constant=False)
+        potential = population.synapses(own, constant=False)
         chosen = tf.gather_nd(potential, np.column_stack([np.arange(len(places)), places[:, 1:]]))
     weights = tape.gradient(chosen, own, unconnected_gradients="zero")
     rows = [
@@ -138,23 +145,23 @@ def _largest(x, w):
     return np.cumsum(arrived * -np.diff(s)).max(initial=0.0)
 
 
-def bounds(snn, clips):
-    """Return `{layer name: width}` that no input within the encoder's range can exceed, from positive weights alone.
+def bounds(populations: Populations, clips: dict[str, float | None]) -> dict[str, float]:
+    """Return `{name: width}` that no input within the encoder's range can exceed, from positive weights alone.
 
         X_i = b_i + sum_j max(w_ij, 0) X_j
 
     Args:
-        snn: spiking model.
-        clips: `{layer name: width or None}` of layers whose source clips.
+        populations: of the spiking model.
+        clips: `{name: width or None}` of layers whose source clips.
     """
     widths = {}
 
-    def fire(layer, synapses, leads, potential):
-        resting = synapses([tf.zeros_like(lead) for lead in leads])
-        absolute = synapses(leads, constant=False, weights=tf.abs)
-        bound = tf.nn.relu(resting + (potential - resting + absolute) / 2)
-        widths[layer.name] = clips[layer.name] or float(tf.reduce_max(bound))
-        return tf.minimum(bound, tf.constant(widths[layer.name], bound.dtype))  # `cast` goes by way of float32
+    def fire(population):
+        resting = population.resting()
+        absolute = population.mapped("leads", tf.identity, tf.abs)
+        bound = tf.nn.relu(resting + (population.potential - resting + absolute) / 2)
+        width = widths[population.name] = clips[population.name] or float(tf.reduce_max(bound))
+        return tf.minimum(bound, tf.constant(width, bound.dtype))  # `cast` goes by way of float32
 
-    Populations(snn).visit(None, fire)
+    populations.visit(None, fire)
     return widths

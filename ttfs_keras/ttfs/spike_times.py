@@ -1,14 +1,18 @@
 """Absolute spike times of a TTFS network, from the lead times of the fast path."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
-from ttfs_keras.network.graph import as_functional, compiled
-from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.schedule import NO_SPIKES, POOLS, SPIKING, checked_inputs, float64, signals, steps
+from ttfs_keras.network.graph import Graph
+from ttfs_keras.network.inputs import Inputs
+from ttfs_keras.ttfs.lead_times import LeadTimes
+from ttfs_keras.ttfs.relays import POOLS
+from ttfs_keras.ttfs.schedule import NO_SPIKES, signals
 
 
-def spike_times(snn, x, batch_size=128):
+def spike_times(snn: keras.Model, x: Any, batch_size: int = 128) -> dict[str, np.ndarray]:
     """Return `{layer name: absolute spike times}` of the encoder, all spiking layers and all max pools of spikes.
 
         t = t_max - x,  inf where the lead time x is 0        (fast path; `simulate` integrates the membranes instead)
@@ -17,28 +21,30 @@ def spike_times(snn, x, batch_size=128):
 
     Args:
         snn: as for `schedule`.
-        x: `(batch, ...)` inputs of the model, or a list of them.
+        x: inputs of the model, `(samples, ...)`, a list or dict of them for several inputs, or a `tf.data.Dataset`.
         batch_size: how many samples to compute at a time.
 
     Raises:
-        ValueError: as for `schedule`, the model has no encoder, or x is not numeric, is empty, has another shape or
-            holds NaN.
+        ValueError: as for `schedule`, the model has no encoder, or x does not fit it or is not finite.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), tk.TTFSEncoder(name="encoder"), tk.TTFSReadout(1)])
+        >>> tk.spike_times(model, np.array([[0.0, 0.75]]))["encoder"].tolist()
+        [[inf, 0.25]]
     """
-    model = as_functional(snn)
-    carried = signals(model)
-    found = {}
-    for call in steps(model):
-        name, tensor = call.operation.name, call.outputs[0]
-        if isinstance(call.operation, (TTFSEncoder, *SPIKING, *POOLS)) and carried[id(tensor)].kind == "spikes":
-            found[name] = tensor
+    graph = Graph(snn)
+    carried = signals(graph)
+    found = [
+        call
+        for call in graph.calls
+        if isinstance(call.operation, (LeadTimes, *POOLS)) and carried[call.outputs[0]].kind == "spikes"
+    ]
     if not found:
         raise ValueError(NO_SPIKES)
-    inputs = checked_inputs(model, x)
-    lead_times = compiled(keras.Model(model.inputs, list(found.values())))
-    starts = range(0, len(inputs[0]), batch_size)
-    batches = [lead_times(*(array[start : start + batch_size] for array in inputs)) for start in starts]
+    lead_times = graph.compiled([call.outputs[0] for call in found])
+    batches = [[np.asarray(lead, np.float64) for lead in lead_times(*batch)] for batch in Inputs(snn, x, batch_size)]
     times = {}
-    for (name, tensor), *leads in zip(found.items(), *batches, strict=True):
-        lead = np.concatenate([float64(lead) for lead in leads])
-        times[name] = np.where(lead > 0, carried[id(tensor)].window.end - lead, np.inf)
+    for call, *leads in zip(found, *batches, strict=True):
+        lead, window = np.concatenate(leads), carried[call.outputs[0]].window
+        times[call.name] = np.where(lead > 0, window.end - lead, np.inf)
     return times

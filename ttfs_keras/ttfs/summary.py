@@ -1,14 +1,18 @@
 """What a spiking network is made of, in window time: windows, delays, spikes, synaptic operations."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.schedule import checked_inputs, schedule
-from ttfs_keras.ttfs.synaptic_map import Populations, connections
+from ttfs_keras.network.inputs import Inputs
+from ttfs_keras.network.operations import SynapticOperations
+from ttfs_keras.network.spiking import read_out_time, spiking_calls
+from ttfs_keras.ttfs.lead_times import LeadTimes
+from ttfs_keras.ttfs.synaptic_map import Populations
+
+BATCH = 64  # samples at a time
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class PopulationRow:
         delays: `{source: delay}` of the sources whose spikes must wait for a later branch; empty if none has to.
         latency: t_max, by which all its spikes have been emitted.
         spikes_per_neuron: mean over samples, None without inputs.
-        synaptic_operations: spikes times synapses that each drives, mean over samples; None without inputs, or where
-            the synapses are averages.
+        synaptic_operations: of the layers of weights in front of it, mean over samples, see `network.operations`; None
+            without inputs and for the encoder.
     """
 
     name: str
@@ -42,10 +46,18 @@ class Summary:
     Attributes:
         rows: tuple of `PopulationRow`, the encoder first.
         latency: time at which the outputs are read.
+        output_operations: synaptic operations of the output layers, mean over samples; None without inputs.
     """
 
     rows: tuple[PopulationRow, ...]
     latency: float
+    output_operations: float | None = None
+
+    @property
+    def synaptic_operations(self):
+        """Synaptic operations of a sample, a mean, which `tk.synaptic_operations` returns, too; None without inputs."""
+        counts = [row.synaptic_operations for row in self.rows if row.synaptic_operations is not None]
+        return None if self.output_operations is None else sum(counts) + self.output_operations
 
     def __str__(self):
         width = max([5, *(len(row.name) for row in self.rows)])
@@ -59,6 +71,9 @@ class Summary:
         if self.rails:
             lines.append(f"signed values that travel as two spikes add {sum(self.rails.values())} neurons: "
                          + ", ".join(f"{name} {count}" for name, count in self.rails.items()))  # fmt: skip
+        if self.synaptic_operations is not None:
+            lines.append(f"synaptic operations of a sample: {self.synaptic_operations:.6g}, ")
+            lines[-1] += f"{self.output_operations:.6g} of them of the output layer"
         return "\n".join([*lines, f"outputs are read at {self.latency:.6g}"])
 
     @property
@@ -81,57 +96,63 @@ def summary(snn, x=None):
         ValueError: the model is another one, or x does not fit it.
     """
     populations = Populations(snn)
-    windows = schedule(snn)
-    names = {id(tensor): call.operation.name for tensor, call in _outputs(populations)}
-    counts = {} if x is None else _counts(populations, checked_inputs(populations.model, x))
+    graph, carried = populations.graph, populations.carried
+    names = {symbol: call.name for call in graph.calls for symbol in call.outputs}
+    counts = {} if x is None else _counts(populations, Inputs(snn, x, BATCH))
     rows = []
-    for tensor, call in _outputs(populations):
-        operation = call.operation
-        if not (isinstance(operation, TTFSEncoder) or operation.name in populations.maps):
+    for call in graph.calls:
+        symbol = call.outputs[0]
+        if not isinstance(call.operation, LeadTimes):
             continue
-        window = windows[operation.name]
+        window = carried[symbol].window
         delays = {}
-        for source in getattr(populations.maps.get(operation.name), "sources", ()):
-            waits = window.start - windows[names[id(source)]].end
+        for source in populations.maps[call.name].sources if call.name in populations.maps else ():
+            waits = window.start - carried[source].window.end
             if waits > 1e-9 * window.start:
-                delays[names[id(source)]] = waits
-        spikes, operations = counts.get(operation.name, (None, None))
-        neurons = int(np.prod([size or 1 for size in tensor.shape[1:]]))
+                delays[names[source]] = waits
+        spikes, operations = counts.get(call.name, (None, None))
+        neurons = int(np.prod([size or 1 for size in symbol.shape[1:]]))
         rows.append(
-            PopulationRow(operation.name, neurons, window.end - window.start, delays, window.end, spikes, operations)
+            PopulationRow(call.name, neurons, window.end - window.start, delays, window.end, spikes, operations)
         )
-    return Summary(tuple(rows), max(windows[names[id(t)]].end for t in populations.model.outputs))
-
-
-def _outputs(populations):
-    return [(tensor, call) for call in populations.calls for tensor in call.outputs]
+    time, _ = read_out_time(graph)
+    return Summary(tuple(rows), time or 0.0, counts.get(None, (None, None))[1])
 
 
 def _counts(populations, inputs):
-    """Return `{name: (spikes per neuron, synaptic operations of a sample)}`."""
-    counts = {}
+    """Return `{name: (spikes per neuron, synaptic operations of a sample)}`; None is the name of the output layers."""
+    graph = populations.graph
+    counted = SynapticOperations(graph)
+    # A layer of synapses belongs to the first population that it feeds.
+    owner: dict[Any, str] = {}
+    for name, synapses in populations.maps.items():
+        for call in (*synapses.steps, synapses.call):
+            owner.setdefault(call, name)
+    spiking = spiking_calls(graph)
+    emitted = [call.outputs[0] for call in spiking]
+    taken = [call.inputs[0] for call in counted.calls]
 
-    def fire(layer, synapses, leads, potential):
-        lead = getattr(layer, "neuron", layer)(potential)
-        operations = None
-        if not any(_averages(call.operation) for call in synapses.steps):
-            spikes = [tf.cast(source > 0, source.dtype) for source in leads]
-            operations = float(tf.reduce_sum(synapses(spikes, constant=False, weights=connections))) / len(inputs[0])
-        counts[layer.name] = float(tf.reduce_mean(tf.cast(lead > 0, tf.float64))), operations
-        return lead
+    def read(values):
+        spikes = [
+            tf.reduce_sum(tf.cast(call.operation.spike_counts(value), tf.float64))
+            for call, value in zip(spiking, values, strict=False)
+        ]
+        operations = [counted(call, v) for call, v in zip(counted.calls, values[len(spiking) :], strict=True)]
+        return spikes, operations
 
-    tensors = populations.visit([tf.constant(array) for array in inputs], fire)
-    for tensor, call in _outputs(populations):
-        if isinstance(call.operation, TTFSEncoder):
-            share = float(tf.reduce_mean(tf.cast(tensors[id(tensor)] > 0, tf.float64)))
-            counts[call.operation.name] = share, None
-    return counts
-
-
-def _averages(operation):
-    return isinstance(
-        operation,
-        keras.layers.AveragePooling1D | keras.layers.AveragePooling2D | keras.layers.AveragePooling3D
-        | keras.layers.GlobalAveragePooling1D | keras.layers.GlobalAveragePooling2D
-        | keras.layers.GlobalAveragePooling3D | keras.layers.Average,
-    )  # fmt: skip
+    run = graph.compiled([*emitted, *taken], read)
+    samples, spikes, operations = 0, np.zeros(len(spiking)), np.zeros(len(counted.calls))
+    for batch in inputs:
+        values = run(*batch)
+        samples += len(batch[0])
+        spikes += np.array(values[0])
+        operations += np.array(values[1])
+    of_name = dict.fromkeys([*populations.maps, None], 0.0)
+    for call, number in zip(counted.calls, operations / samples, strict=True):
+        of_name[owner.get(call)] += number
+    neurons = [np.prod([size or 1 for size in symbol.shape[1:]]) for symbol in emitted]
+    found = {
+        call.name: (number / samples / size, of_name.get(call.name))
+        for call, number, size in zip(spiking, spikes, neurons, strict=True)
+    }
+    return found | {None: (None, of_name[None])}

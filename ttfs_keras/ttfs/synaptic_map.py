@@ -1,14 +1,33 @@
 """The linear map from spikes to the potential of one population, whatever layers it is made of."""
 
+import collections
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from ttfs_keras.network.graph import as_functional, calls
-from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.neuron import TTFSNeuron
+from ttfs_keras.network.graph import Call, Graph, Symbol
+from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.schedule import NO_SPIKES, signals
-from ttfs_keras.ttfs.synapses import SpikingSynapses, Synapses
+from ttfs_keras.ttfs.synapses import Synapses
+
+
+class Values(dict):
+    """Values of symbols for one choice of lead times; those of sources are computed when they are first needed.
+
+    Args:
+        lead: function of a source's symbol to its lead times.
+    """
+
+    def __init__(self, lead: Callable[[Symbol], Any]):
+        super().__init__()
+        self._lead = lead
+
+    def __missing__(self, symbol: Symbol) -> Any:
+        self[symbol] = self._lead(symbol)
+        return self[symbol]
 
 
 class SynapticMap:
@@ -18,50 +37,56 @@ class SynapticMap:
 
     Args:
         call: of a spiking layer, or None for what a tensor holds.
-        target: symbolic tensor that the call takes, or the potentials themselves.
-        producers: `{id(tensor): Call}` of the model.
-        carried: `signals` of the model.
+        target: the `Symbol` that the call takes, or of the potentials themselves.
+        graph: of the model.
+        carried: its `signals`.
 
     Attributes:
-        sources: symbolic tensors of spikes, in a fixed order.
+        sources: symbols of spikes, in a fixed order.
+        steps: the linear calls between them and the target.
     """
 
-    def __init__(self, call, target, producers, carried):
+    def __init__(self, call: Call | None, target: Symbol, graph: Graph, carried: dict):
         self.call = call
         self.target = target
-        self.steps = []
-        self.sources = []
-        self._visit(target, producers, carried, set())
+        self.steps: list[Call] = []
+        self.sources: list[Symbol] = []
+        self._visit(target, graph, carried, set())
 
-    def _visit(self, tensor, producers, carried, seen):
-        if id(tensor) in seen:
+    def _visit(self, symbol, graph, carried, seen):
+        if symbol in seen:
             return
-        seen.add(id(tensor))
-        if carried[id(tensor)].kind == "spikes":
-            self.sources.append(tensor)
+        seen.add(symbol)
+        if carried[symbol].kind == "spikes":
+            self.sources.append(symbol)
             return
-        call = producers[id(tensor)]
+        call = graph.makers[symbol]
         for source in call.inputs:
-            self._visit(source, producers, carried, seen)
+            self._visit(source, graph, carried, seen)
         if call not in self.steps:
             self.steps.append(call)
 
-    def __call__(self, leads, constant=True, weights=None):
+    def __call__(self, leads, constant: bool = True, weights: Callable | None = None):
         """Return `(batch, ..., neurons)` potentials.
 
         Args:
-            leads: list of lead times `(batch, ..., neurons)`, in the order of `sources`.
+            leads: list of lead times `(batch, ..., neurons)`, in the order of `sources`, or `Values`, in which those of
+                the linear calls stay, so that another population that shares them need not compute them again.
             constant: whether to add b.
             weights: function that replaces each weight and makes every sign +: `tf.abs` bounds the map from above,
                 `connections` counts synapses. None for the weights themselves.
         """
-        tensors = {id(source): lead for source, lead in zip(self.sources, leads, strict=True)}
-        for call in self.steps:
-            received = [tensors[id(symbol)] for symbol in call.inputs]
-            result = _apply(call, received, tensors, constant, weights)
-            tensors |= {id(symbol): part for symbol, part in zip(call.outputs, keras.tree.flatten(result), strict=True)}
-        value = tensors[id(self.target)]
-        if isinstance(getattr(self.call, "operation", None), Synapses):
+        values = leads if isinstance(leads, dict) else dict(zip(self.sources, leads, strict=True))
+        missing, wanted = [], {self.target}
+        for call in reversed(self.steps):
+            if any(symbol in wanted and symbol not in values for symbol in call.outputs):
+                missing.append(call)
+                wanted.update(call.inputs)
+        for call in reversed(missing):
+            result = _apply(call, values, constant, weights)
+            values |= dict(zip(call.outputs, keras.tree.flatten(result), strict=True))
+        value = values[self.target]
+        if self.call is not None and isinstance(self.call.operation, Synapses):
             return _synapses(self.call.operation, value, constant, weights)
         return value
 
@@ -78,15 +103,15 @@ def _synapses(layer, lead, constant, weights):
     return potential + biases if constant and biases is not None else potential
 
 
-def _apply(call, received, tensors, constant, weights):
+def _apply(call, values, constant, weights):
     operation = call.operation
+    received = [values[symbol] for symbol in call.inputs]
     if isinstance(operation, TTFSReadout):
         return _synapses(operation, received[0], constant, weights)
     if weights is not None and isinstance(operation, keras.layers.Subtract):
         return received[0] + received[1]
     if not getattr(operation, "variables", None):
-        arguments, keywords = call.node.arguments.fill_in(tensors)
-        return operation(*arguments, **keywords)
+        return call(values)
 
     def changed(variable):
         if variable.name in ("bias", "offset"):
@@ -98,63 +123,114 @@ def _apply(call, received, tensors, constant, weights):
     return operation.stateless_call(trainable, fixed, received[0])[0]
 
 
+class Population:
+    """A layer of neurons in a batch that is being evaluated, as `Populations.visit` hands it on.
+
+    Attributes:
+        name: of the call.
+        layer: the layer.
+        synapses: its `SynapticMap`.
+        leads: lead times of its sources, a list.
+        potential: `(batch, ..., neurons)`.
+    """
+
+    def __init__(self, call: Call, synapses: SynapticMap, tensors: dict, shared: dict):
+        self.name = call.name
+        self.layer = call.operation
+        self.synapses = synapses
+        self.leads = [tensors[source] for source in synapses.sources]
+        self.potential = synapses(tensors)
+        self._tensors = tensors
+        self._shared = shared
+
+    @property
+    def neuron(self) -> Any:
+        """The layer's `TTFSNeuron`."""
+        return getattr(self.layer, "neuron", self.layer)
+
+    def mapped(self, key: Any, change: Callable, weights: Callable | None = None) -> Any:
+        """Return L(change(x)), without b; linear calls that populations share are computed once for a key.
+
+        Args:
+            key: stands for `change` among all populations of the batch.
+            change: function of lead times to others of the same shape, or with more samples.
+            weights: see `SynapticMap`.
+        """
+        values = self._shared.setdefault((key, weights), Values(lambda symbol: change(self._tensors[symbol])))
+        return self.synapses(values, constant=False, weights=weights)
+
+    def resting(self) -> Any:
+        """Return b, `(1, ..., neurons)`."""
+        return self.synapses([tf.zeros_like(lead[:1]) for lead in self.leads])
+
+
 class Populations:
     """The populations of a spiking model, each with its `SynapticMap`, and the evaluation that visits them in order.
 
     Args:
-        snn: Sequential or Functional model of TTFS layers.
+        snn: Sequential or Functional model of TTFS layers, or its `Graph`.
 
     Attributes:
-        model: the model as a Functional one.
-        calls: its `Call`s.
-        maps: `{layer name: SynapticMap}` of the layers of neurons, in order.
-        producers: `{id(tensor): Call}`.
+        graph: of the model.
+        maps: `{name: SynapticMap}` of the layers of neurons, in order.
         carried: `signals` of the model.
 
     Raises:
         ValueError: the model has no encoder, or as for `signals`.
     """
 
-    def __init__(self, snn):
-        self.model = as_functional(snn)
-        self.carried = signals(self.model)
-        self.calls = calls(self.model)
-        if not any(isinstance(call.operation, TTFSEncoder) for call in self.calls):
+    def __init__(self, snn: keras.Model | Graph):
+        self.graph = snn if isinstance(snn, Graph) else Graph(snn)
+        self.carried = signals(self.graph)
+        if not any(isinstance(call.operation, LeadTimes) and call.operation.encodes for call in self.graph.calls):
             raise ValueError(NO_SPIKES)
-        self.producers = {id(tensor): call for call in self.calls for tensor in call.outputs}
         self.maps = {
-            call.operation.name: SynapticMap(call, call.inputs[0], self.producers, self.carried)
-            for call in self.calls
-            if isinstance(call.operation, SpikingSynapses | TTFSNeuron)
+            call.name: SynapticMap(call, call.inputs[0], self.graph, self.carried)
+            for call in self.graph.calls
+            if isinstance(call.operation, LeadTimes) and not call.operation.encodes
         }
+        uses = collections.Counter(id(step) for synapses in self.maps.values() for step in synapses.steps)
+        self._uses = {step: uses[id(step)] for synapses in self.maps.values() for step in synapses.steps}
 
-    def map_to(self, tensor):
+    def map_to(self, symbol: Symbol) -> SynapticMap:
         """Return the `SynapticMap` to the potentials that a tensor of the model holds."""
-        return SynapticMap(None, tensor, self.producers, self.carried)
+        return SynapticMap(None, symbol, self.graph, self.carried)
 
-    def visit(self, inputs, fire):
-        """Evaluate the spikes in order and return `{id(tensor): lead times}` of all tensors of spikes.
+    def visit(self, inputs: list | None, fire: Callable[[Population], Any]) -> dict[Symbol, Any]:
+        """Evaluate the spikes in order and return the lead times of all tensors of spikes.
 
         Args:
             inputs: list of batches, one for each input of the model; None for one sample of the earliest spikes.
-            fire: function `(layer, map, leads, potential)` called for each population; lead times that it returns take
-                the place of the layer's own.
+            fire: function called with each `Population`; lead times that it returns take the place of the layer's own.
         """
-        tensors = {} if inputs is None else {id(s): v for s, v in zip(self.model.inputs, inputs, strict=True)}
-        for call in self.calls:
+        tensors: dict[Symbol, Any] = {} if inputs is None else dict(zip(self.graph.inputs, inputs, strict=True))
+        shared: dict[Any, Values] = {}
+        left = dict(self._uses)
+        for call in self.graph.calls:
             operation = call.operation
-            if operation.name in self.maps:
-                synapses = self.maps[operation.name]
-                leads = [tensors[id(source)] for source in synapses.sources]
-                potential = synapses(leads)
-                lead = fire(operation, synapses, leads, potential)
-                neuron = getattr(operation, "neuron", operation)
-                tensors[id(call.outputs[0])] = neuron(potential) if lead is None else lead
-            elif inputs is None and isinstance(operation, TTFSEncoder):
-                shape = [size or 1 for size in call.outputs[0].shape]
-                tensors[id(call.outputs[0])] = tf.ones(shape, operation.compute_dtype) * operation.window
-            elif self.carried[id(call.outputs[0])].kind == "spikes":
-                arguments, keywords = call.node.arguments.fill_in(tensors)
-                produced = keras.tree.flatten(operation(*arguments, **keywords))
-                tensors |= {id(symbol): part for symbol, part in zip(call.outputs, produced, strict=True)}
+            if call.name in self.maps:
+                synapses = self.maps[call.name]
+                population = Population(call, synapses, tensors, shared)
+                lead = fire(population)
+                tensors[call.outputs[0]] = population.neuron(population.potential) if lead is None else lead
+                self._forget(synapses, left, tensors, shared)
+            elif inputs is None and isinstance(operation, LeadTimes):
+                shape = [size or 1 for size in call.shape]
+                tensors[call.outputs[0]] = tf.ones(shape, operation.compute_dtype) * operation.window
+            elif self.carried[call.outputs[0]].kind == "spikes" or (
+                inputs and self.carried[call.outputs[0]].window is None
+            ):
+                tensors |= zip(call.outputs, call(tensors), strict=True)
         return tensors
+
+    def _forget(self, synapses, left, tensors, shared):
+        """Free the linear calls that no later population shares, and what was made of their sources for them."""
+        for step in synapses.steps:
+            left[step] -= 1
+            for symbol in step.outputs if not left[step] else ():
+                for values in (tensors, *shared.values()):
+                    values.pop(symbol, None)
+        for values in shared.values():
+            for source in synapses.sources:
+                if not any(left.get(taker) for taker in self.graph.takers[source]):
+                    values.pop(source, None)

@@ -1,26 +1,18 @@
 """Rules for affine maps of each channel: batch norm with its inference statistics, Rescaling, Normalization."""
 
-import dataclasses
-
 import keras
 import numpy as np
 from keras import layers
 
 from ttfs_keras.conversion.registry import Refusal, register_converter
-from ttfs_keras.conversion.values import Deferred, Digital, Emitted
-
-
-def affine(value, scale, offset):
-    """Return `scale * value + offset`, to be folded into the weights before or after it."""
-    if isinstance(value, Digital):
-        raise Refusal("it stands behind a softmax or sigmoid", "end the model there")
-    return dataclasses.replace(value, scale=value.scale * scale, offset=value.offset * scale + offset)
+from ttfs_keras.conversion.values import Deferred, Emitted, affine
 
 
 @register_converter(layers.BatchNormalization)
-def map_batch_norm(layer, values, network):
+def map_batch_norm(call, values, network):
     """Scale by k = gamma/sqrt(var + eps), shift by beta - k mean."""
-    if layer.axis not in (-1, len(network.shape) - 1):
+    layer = call.operation
+    if layer.axis not in (-1, len(call.shape) - 1):
         raise Refusal(f"it normalizes axis {layer.axis}", "normalize the channels, axis=-1")
     mean, variance = (np.asarray(v, np.float64) for v in (layer.moving_mean, layer.moving_variance))
     gamma = np.ones_like(mean) if layer.gamma is None else np.asarray(layer.gamma, np.float64)
@@ -30,8 +22,9 @@ def map_batch_norm(layer, values, network):
 
 
 @register_converter(layers.Rescaling)
-def map_rescaling(layer, values, network):
+def map_rescaling(call, values, network):
     """Scale and shift."""
+    layer = call.operation
     # Python numbers become float32 on the way, whatever the dtype.
     scale, offset = (
         np.asarray(keras.ops.cast(v, layer.compute_dtype), np.float64) for v in (layer.scale, layer.offset)
@@ -44,10 +37,11 @@ def map_rescaling(layer, values, network):
 
 
 @register_converter(layers.Normalization)
-def map_normalization(layer, values, network):
+def map_normalization(call, values, network):
     """Scale by 1/std and shift by -mean/std, or the inverse of that."""
+    layer = call.operation
     axes = layer.axis if isinstance(layer.axis, tuple | list) else (layer.axis,)
-    if tuple(axes) not in ((-1,), (len(network.shape) - 1,), ()) and layer.axis is not None:
+    if tuple(axes) not in ((-1,), (len(call.shape) - 1,), ()) and layer.axis is not None:
         raise Refusal(f"it normalizes axis {layer.axis}", "normalize the channels, axis=-1")
     mean = np.asarray(layer.mean, np.float64).reshape(-1)
     deviation = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64).reshape(-1)), 1e-7)  # Keras's epsilon

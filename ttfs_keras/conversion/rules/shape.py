@@ -6,19 +6,17 @@ import numpy as np
 from keras import layers
 
 from ttfs_keras.conversion.registry import Refusal, register_converter
-from ttfs_keras.conversion.rules.linear import channels_last
-from ttfs_keras.conversion.rules.pooling import clone, emitted, plain
-from ttfs_keras.conversion.values import Digital
+from ttfs_keras.conversion.values import Digital, channels_last
 
 
 @register_converter(layers.Flatten, layers.Reshape, layers.Permute)
-def map_reshape(layer, values, network):
+def map_reshape(call, values, network):
     """Move the values with their scales and offsets."""
-    (value,) = values
+    (value,), layer = values, call.operation
     if isinstance(value, Digital):
-        return Digital(clone(layer, network, value.tensor))
-    value = emitted(value, network)
-    tensor = clone(layer, network, value.tensor)
+        return Digital(network.clone(call, value.tensor))
+    value = network.emitted(value)
+    tensor = network.clone(call, value.tensor)
 
     def moved(array):
         if array.size == 1:
@@ -28,20 +26,20 @@ def map_reshape(layer, values, network):
         full = np.broadcast_to(array, value.shape[1:])
         if isinstance(layer, layers.Permute):
             return full.transpose([axis - 1 for axis in layer.dims])
-        return full.reshape(network.shape[1:])
+        return full.reshape(call.shape[1:])
 
     scale, offset = moved(value.scale), moved(value.offset)
-    return dataclasses.replace(value, shape=network.shape, tensor=tensor, scale=scale, offset=offset)
+    return dataclasses.replace(value, shape=call.shape, tensor=tensor, scale=scale, offset=offset)
 
 
 @register_converter(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
-def map_zero_padding(layer, values, network):
+def map_zero_padding(call, values, network):
     """Pad with silence; an offset is realised first, since the source pads with its zeros after it."""
-    channels_last(layer)
-    value = plain(values[0], network)
+    channels_last(call.operation)
+    value = network.plain(values[0])
     if value.offset.any():
         value = type(value)(value.shape, tensor=network.realise(value))
-    return dataclasses.replace(value, shape=network.shape, tensor=clone(layer, network, value.tensor))
+    return dataclasses.replace(value, shape=call.shape, tensor=network.clone(call, value.tensor))
 
 
 @register_converter(
@@ -52,13 +50,14 @@ def map_zero_padding(layer, values, network):
     layers.UpSampling2D,
     layers.UpSampling3D,
 )
-def map_cropping(layer, values, network):
+def map_cropping(call, values, network):
     """Crop or repeat the values."""
-    channels_last(layer)
-    if getattr(layer, "interpolation", "nearest") != "nearest":
-        raise Refusal(f"interpolation={layer.interpolation!r} is not of spikes", "use interpolation='nearest'")
-    value = plain(values[0], network)
-    return dataclasses.replace(value, shape=network.shape, tensor=clone(layer, network, value.tensor))
+    channels_last(call.operation)
+    interpolation = getattr(call.operation, "interpolation", "nearest")
+    if interpolation != "nearest":
+        raise Refusal(f"interpolation={interpolation!r} is not of spikes", "use interpolation='nearest'")
+    value = network.plain(values[0])
+    return dataclasses.replace(value, shape=call.shape, tensor=network.clone(call, value.tensor))
 
 
 @register_converter(
@@ -67,6 +66,6 @@ def map_cropping(layer, values, network):
     layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation, layers.RandomZoom, layers.RandomContrast,
     layers.RandomBrightness,
 )  # fmt: skip
-def map_identity(layer, values, network):
+def map_identity(call, values, network):
     """Pass on; it acts in training only."""
     return values[0]

@@ -13,8 +13,8 @@ from ttfs_keras.data import steps
 from ttfs_keras.data.augmentation import augmented, elastic
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.atomic import replacing
-from ttfs_keras.metrics.activity import spike_trains
 from ttfs_keras.models import bats
+from ttfs_keras.network.spiking import spikes
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.schedules import StepDecay
 from ttfs_keras.training.sources import load_keras, load_weights_h5
@@ -100,7 +100,7 @@ class BATSRecipe(Recipe):
         """Draw the spikes of the first test image after each epoch; scale synapses, if asked for."""
 
         def draw(epoch, logs=None):
-            one = {name: train[0] for name, train in spike_trains(self.model, self.data.x_test[:1]).items()}
+            one = {name: train[0] for name, train in spikes(self.model, self.data.x_test[:1]).items()}
             plots.train_raster(one, folder / "plots" / f"raster_{epoch + 1:03d}.png")
 
         scaling = [SynapticScaling(self.configuration.scaling)] if self.configuration.scaling else []
@@ -128,7 +128,7 @@ class BATSRecipe(Recipe):
 
     def plot(self, folder, card):
         """Draw the spikes of one test image and the spike counts of hidden and output neurons by class."""
-        trains = spike_trains(self.model, self.data.x_test[:PLOTTED])
+        trains = spikes(self.model, self.data.x_test[:PLOTTED])
         to = folder / "plots"
         one = {name: train[0] for name, train in trains.items()}
         pictures = [plots.train_raster(one, to / "raster.png")]

@@ -8,7 +8,7 @@ from ttfs_keras.data.augmentation import augmented, flipped, shifted
 from ttfs_keras.errors import ConfigurationError, WeightsError
 from ttfs_keras.files.atomic import write_json
 from ttfs_keras.models.stbp import stbp_model, stbp_network
-from ttfs_keras.stbp.network import layers_of
+from ttfs_keras.network.graph import layers_of
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.schedules import StepsDecay
 from ttfs_keras.training.sources import load_keras

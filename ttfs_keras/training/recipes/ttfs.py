@@ -6,12 +6,12 @@ from ttfs_keras import plots
 from ttfs_keras.conversion.verify import verify
 from ttfs_keras.files.atomic import write_json
 from ttfs_keras.models.families import optimizer, parse
+from ttfs_keras.network.graph import Graph
+from ttfs_keras.network.spiking import spiking_calls
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.sources import initial_model
-from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.schedule import schedule
 from ttfs_keras.ttfs.spike_times import spike_times
-from ttfs_keras.ttfs.spiking import is_spiking, spike_outputs
 
 logger = logging.getLogger("ttfs_keras")
 
@@ -48,8 +48,8 @@ class TTFSRecipe(Recipe):
 
     def columns(self):
         """Return the width of each window."""
-        spiking = [layer for layer in spike_outputs(self.model) if not isinstance(layer, TTFSEncoder)]
-        return {f"window/{layer.name}": float(layer.window) for layer in spiking}
+        neurons = [call for call in spiking_calls(Graph(self.model)) if not call.operation.encodes]
+        return {f"window/{call.name}": float(call.operation.window) for call in neurons}
 
     def before_training(self, folder):
         """Write `certificate.json` and its plot: the mapped network against its source."""
@@ -62,7 +62,7 @@ class TTFSRecipe(Recipe):
 
     def plot(self, folder, card):
         """Draw spike times, a raster and firing rates; write the windows."""
-        if not is_spiking(self.model):
+        if not spiking_calls(Graph(self.model)):
             return []
         windows = {name: (float(w.start), float(w.end)) for name, w in schedule(self.model).items()}
         write_json(folder / "windows.json", windows)

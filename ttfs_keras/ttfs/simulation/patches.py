@@ -50,3 +50,8 @@ def patches(images, taps, rows):
     """
     sample, position = np.divmod(rows, len(taps))
     return images[sample[:, None], taps[position]]
+
+
+def padded(images, time):
+    """Return images `(batch, pixels, channels)` with one more pixel, that of the padding."""
+    return np.pad(images, ((0, 0), (0, 1), (0, 0)), constant_values=time)

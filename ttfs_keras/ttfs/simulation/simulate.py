@@ -1,37 +1,27 @@
 """The event-driven simulator: independent proof of what the TTFS layers compute."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.network.graph import as_functional
-from ttfs_keras.ttfs.affine import Affine
+from ttfs_keras.network.inputs import Inputs, outside_range
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
-from ttfs_keras.ttfs.encoder import TTFSEncoder
-from ttfs_keras.ttfs.neuron import TTFSNeuron
+from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.readout import TTFSReadout
-from ttfs_keras.ttfs.schedule import POOLS, RELAYS, Window, checked_inputs, float64, steps
+from ttfs_keras.ttfs.relays import LINEAR_LAYERS, POOLS
+from ttfs_keras.ttfs.simulation.composite import composite, delayed
 from ttfs_keras.ttfs.simulation.membrane import fire, integrate
-from ttfs_keras.ttfs.simulation.patches import image_taps, patches
-from ttfs_keras.ttfs.synapses import SpikingSynapses, Synapses
+from ttfs_keras.ttfs.simulation.patches import image_taps, padded, patches
+from ttfs_keras.ttfs.simulation.physics import physics_of
+from ttfs_keras.ttfs.simulation.relays import RESHAPES, relayed
+from ttfs_keras.ttfs.synapses import Synapses
 from ttfs_keras.ttfs.synaptic_map import Populations
 
-_RESHAPES = (keras.layers.Flatten, keras.layers.Permute, keras.layers.Reshape)
 _DIGITAL = (keras.layers.Activation, keras.layers.Softmax)
 _DIGITAL_ACTIVATIONS = (keras.activations.linear, keras.activations.sigmoid, keras.activations.softmax)
-# Layers of which synapses may consist besides those with neurons: their output is linear in the lead times.
-_LINEAR = (
-    keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose, keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D, keras.layers.SeparableConv1D, keras.layers.SeparableConv2D,
-    keras.layers.AveragePooling1D, keras.layers.AveragePooling2D, keras.layers.AveragePooling3D,
-    keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAveragePooling3D,
-    keras.layers.Add, keras.layers.Subtract, keras.layers.Average, Affine, *RELAYS,
-)  # fmt: skip
-_SYNAPSES = 2**27  # of a population whose synapses are several layers, held as one matrix
-
 # Membranes, and incoming spikes, at a time: these arrays stay in the processor's cache and small.
 _MEMBRANES, _SPIKES = 2**15, 2**20
 
@@ -98,66 +88,55 @@ def simulate(snn, x, armed=False):
         ValueError: a layer cannot be simulated (all of them are listed), a slope B is not positive, weights or windows
             are not finite, or x is not numeric, has another shape or holds NaN.
     """
-    model = as_functional(snn)
-    populations = Populations(model)
-    carried = populations.carried
-    _check_layers(model, carried)
-    inputs = checked_inputs(model, x)
-    physics = _physics_of_all(model, carried, len(inputs[0]))
+    populations = Populations(snn)
+    graph, carried = populations.graph, populations.carried
+    _check_layers(graph, carried)
+    inputs = Inputs(snn, x, 1).arrays()
+    physics = _physics(graph, carried, len(inputs[0]))
 
-    arrays = {id(symbol): values.astype(np.float64) for symbol, values in zip(model.inputs, inputs, strict=True)}
+    arrays = {symbol: values.astype(np.float64) for symbol, values in zip(graph.inputs, inputs, strict=True)}
     times, premature, saturated, clipped = {}, {}, {}, 0
-    for operation, (source, *others), (target, *_), _ in steps(model):
-        window = carried[id(target)].window
-        if isinstance(operation, TTFSEncoder):
-            low, high = operation.input_range
-            values = arrays[id(source)]
-            clipped += int(((values < low) | (values > high)).sum())
-            array = times[operation.name] = _perturbed(_encode(values, low, high), window, operation)
-        elif operation.name in populations.maps:
-            name = operation.name
+    array: Any
+    for call in graph.calls:
+        (source, *others), (target, *_), name = call.inputs, call.outputs, call.name
+        operation: Any = call.operation
+        window = carried[target].window
+        if name in populations.maps:
             if name in physics:
-                array, arriving, laws, layer = arrays[id(source)], carried[id(source)].window, physics[name], operation
+                array, arriving, laws, layer = arrays[source], carried[source].window, physics[name], operation
             else:
-                array, arriving, laws = _composite(populations.maps[name], arrays, carried, window.start)
+                array, arriving, laws = composite(populations.maps[name], arrays, carried, window.start)
                 layer = None
             array, premature[name], saturated[name] = _fire(layer, array, arriving, window, laws, armed)
             array = array.reshape(-1, *target.shape[1:]) if layer is None else array
             array = times[name] = _perturbed(array, window, getattr(operation, "neuron", operation))
-        elif carried[id(target)].kind == "spikes":
-            sources = [source, *others]
-            array = _relayed(operation, [_delayed(arrays, carried, s, window.end) for s in sources])
+        elif isinstance(operation, LeadTimes):
+            values = arrays[source]
+            clipped += outside_range(values, operation.input_range)
+            array = times[name] = _perturbed(_encode(values, *operation.input_range), window, operation)
+        elif carried[target].kind == "spikes":
+            array = relayed(operation, [delayed(arrays, carried, symbol, window.end) for symbol in (source, *others)])
             if isinstance(operation, POOLS):
-                times[operation.name] = array
+                times[name] = array
         else:  # potentials, which are summed where they are used, or values before the encoder
-            array = arrays.get(id(source))
-        arrays[id(target)] = array
+            array = arrays.get(source)
+        arrays[target] = array
 
-    outputs = [_output(tensor, populations, arrays, physics) for tensor in model.outputs]
+    outputs = [_output(symbol, populations, arrays, physics) for symbol in graph.outputs]
     return Simulation(outputs[0] if len(outputs) == 1 else outputs, times, premature, saturated, clipped)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Physics:
-    """What a layer's hardware holds: W `(..., inputs, neurons)`, D, A and B, all float64 but the scalar A."""
-
-    weights: np.ndarray
-    offsets: np.ndarray
-    initial_slope: float
-    slope: np.ndarray
-
-
-def _check_layers(model, carried):
+def _check_layers(graph, carried):
     """Raise one ValueError that lists every layer that cannot be simulated."""
     refused: list[str] = []
-    heads: set[int] = set()
-    for operation, inputs, outputs, _ in steps(model):
-        kind = type(operation)
-        takes, gives = carried[id(inputs[0])].kind, carried[id(outputs[0])].kind
+    heads: set = set()
+    for call in graph.calls:
+        operation, inputs, outputs, kind = call.operation, call.inputs, call.outputs, type(call.operation)
+        takes, gives = carried[inputs[0]].kind, carried[outputs[0]].kind
         reason = None
         if getattr(operation, "data_format", "channels_last") != "channels_last":
             reason = "data_format is not channels_last"
-        elif any(id(tensor) in heads for tensor in inputs) and kind not in (*_DIGITAL, *_RESHAPES):
+        elif heads.intersection(inputs) and kind not in (*_DIGITAL, *RESHAPES):
             reason = "stands behind a softmax or sigmoid"
         elif isinstance(operation, _DIGITAL):
             if getattr(operation, "activation", _DIGITAL_ACTIVATIONS[0]) not in _DIGITAL_ACTIVATIONS:
@@ -165,94 +144,59 @@ def _check_layers(model, carried):
             elif takes != "potentials":
                 reason = f"takes potentials but is fed {takes}"
             if reason is None:
-                heads.update(id(tensor) for tensor in outputs)
-        elif isinstance(operation, TTFSEncoder):
+                heads.update(outputs)
+        elif isinstance(operation, LeadTimes) and operation.encodes:
             reason = None if takes == "values" else f"takes values but is fed {takes}"
         elif takes == "values":
             reason = "stands before the encoder"
         elif isinstance(operation, POOLS):
             reason = None if gives == "spikes" else f"takes spikes but is fed {takes}"
-        elif not isinstance(operation, SpikingSynapses | TTFSNeuron | TTFSReadout) and kind not in _LINEAR:
+        elif not isinstance(operation, LeadTimes | TTFSReadout) and kind not in LINEAR_LAYERS:
             reason = "not a layer that it knows"
         if reason is not None:
-            refused.append(f"{operation.name} ({kind.__name__}): {reason}")
+            refused.append(f"{call.name} ({kind.__name__}): {reason}")
     if refused:
         raise ValueError("The simulator cannot run these layers:\n  " + "\n  ".join(refused))
 
 
-def _physics_of_all(model, carried, batch):
-    """Return `{layer name: _Physics}` of layers that take spikes themselves; refuse what has no physics."""
+def _physics(graph, carried, batch):
+    """Return `{layer name: Physics}` of layers that take spikes themselves; refuse what has no physics."""
     found, refused = {}, []
-    for operation, (source, *_), (target, *_), _ in steps(model):
+    for call in graph.calls:
+        operation, source, target = call.operation, call.inputs[0], call.outputs[0]
         if not isinstance(operation, Synapses):
             continue
-        if carried[id(source)].kind != "spikes":
+        if carried[source].kind != "spikes":
             if operation.parameterization.initial_slope:
-                refused.append(f"{operation.name}: alpha1 needs spikes as inputs, not sums of them")
+                refused.append(f"{call.name}: alpha1 needs spikes as inputs, not sums of them")
             continue
         shape = (batch, *source.shape[1:])
-        physics = found[operation.name] = _physics(operation, shape)
-        window = carried[id(target)].window
+        physics = found[call.name] = physics_of(operation, shape)
+        window = carried[target].window
         if not all(np.isfinite(part).all() for part in (physics.weights, physics.offsets, window)):
-            refused.append(f"{operation.name}: weights, offsets and window must be finite")
+            refused.append(f"{call.name}: weights, offsets and window must be finite")
         elif unphysical := int((physics.slope <= 0).sum()):
-            refused.append(f"{operation.name}: slope B <= 0 for {unphysical} of {physics.slope.size} neurons")
+            refused.append(f"{call.name}: slope B <= 0 for {unphysical} of {physics.slope.size} neurons")
         elif window.start >= window.end:
-            refused.append(f"{operation.name}: window of no width, {tuple(window)}")
+            refused.append(f"{call.name}: window of no width, {tuple(window)}")
     if refused:
         raise ValueError("These layers have no physical counterpart:\n  " + "\n  ".join(refused))
     return found
 
 
-def _delayed(arrays, carried, source, end):
-    """Return the spike times of a source, delayed so that its window ends at `end`."""
-    return arrays[id(source)] + (end - carried[id(source)].window.end)
-
-
-def _composite(synapses, arrays, carried, end):
-    """Return the spikes that reach a population through several layers, their window, and its physics as one matrix."""
-    shapes = [arrays[id(source)].shape[1:] for source in synapses.sources]
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    dtype = synapses.sources[0].dtype
-    resting = float64(synapses([tf.zeros((1, *shape), dtype) for shape in shapes])).ravel()
-    if sum(sizes) * resting.size > _SYNAPSES:
-        raise ValueError(
-            f"Expected at most {_SYNAPSES} synapses in a population whose synapses are several layers. "
-            f"Received: {sum(sizes)} x {resting.size}"
-        )
-    rows = []
-    for number, (size, shape) in enumerate(zip(sizes, shapes, strict=True)):
-        for unit in np.array_split(np.eye(size), max(1, size // 256)):
-            leads = [tf.zeros((len(unit), *other), dtype) for other in shapes]
-            leads[number] = tf.constant(unit.reshape(-1, *shape), dtype)
-            rows.append(float64(synapses(leads, constant=False)).reshape(len(unit), -1))
-    laws = _Physics(np.concatenate(rows), resting, 0.0, np.ones(resting.size))
-    spikes = [_delayed(arrays, carried, source, end) for source in synapses.sources]
-    widths = [window.end - window.start for window in (carried[id(source)].window for source in synapses.sources)]
-    flat = np.concatenate([array.reshape(len(array), -1) for array in spikes], axis=1)
-    return flat, Window(end - max(widths), end), laws
-
-
-def _output(tensor, populations, arrays, physics):
+def _output(symbol, populations, arrays, physics):
     """Return what the model gives at a tensor: digital values, lead times of spikes, or potentials."""
-    call, carried = populations.producers[id(tensor)], populations.carried
-    kind, window = carried[id(tensor)]
+    call, carried = populations.graph.makers[symbol], populations.carried
+    kind, window = carried[symbol]
     operation = call.operation
     if isinstance(operation, _DIGITAL):
         return _digital(operation, _output(call.inputs[0], populations, arrays, physics))
     if kind == "spikes":
-        return np.where(np.isinf(arrays[id(tensor)]), 0, window.end - arrays[id(tensor)])
-    if operation.name in physics:
-        return _read_out(arrays[id(call.inputs[0])], carried[id(call.inputs[0])].window, physics[operation.name])
-    spikes, window, laws = _composite(populations.map_to(tensor), arrays, carried, window.end)
-    return _read_out(spikes, window, laws).reshape(-1, *tensor.shape[1:])
-
-
-def _physics(layer, input_shape):
-    weights, offsets = layer.physical_weights(input_shape)
-    weights = float64(weights)
-    offsets = np.zeros(weights.shape[-1]) if offsets is None else float64(offsets)
-    return _Physics(weights, offsets, layer.parameterization.initial_slope, float64(layer.slope(input_shape)))
+        return np.where(np.isinf(arrays[symbol]), 0, window.end - arrays[symbol])
+    if call.name in physics:
+        return _read_out(arrays[call.inputs[0]], carried[call.inputs[0]].window, physics[call.name])
+    spikes, window, laws = composite(populations.map_to(symbol), arrays, carried, window.end)
+    return _read_out(spikes, window, laws).reshape(-1, *symbol.shape[1:])
 
 
 def _encode(values, low, high):
@@ -283,7 +227,7 @@ def _fire(layer, times, arriving, window, physics, armed):
             (height, width), layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding
         )
         shape, groups = (batch, *image_shape, layer.filters), layer.groups
-        images = _padded(times.reshape(batch, height * width, channels), np.inf)
+        images = padded(times.reshape(batch, height * width, channels), np.inf)
     else:
         # A dense neuron sees one pixel.
         taps, shape, groups = np.zeros((1, 1), int), (*times.shape[:-1], physics.weights.shape[-1]), 1
@@ -329,41 +273,6 @@ def _chunks(rows, inputs, neurons):
     size = max(1, min(_MEMBRANES // neurons, _SPIKES // inputs))
     for start in range(0, rows, size):
         yield np.arange(start, min(start + size, rows))
-
-
-def _padded(images, time):
-    """Return images `(batch, pixels, channels)` with one more pixel, that of the padding."""
-    return np.pad(images, ((0, 0), (0, 1), (0, 0)), constant_values=time)
-
-
-def _relayed(operation, arrays):
-    """Return the spike times behind a layer that pools, moves or copies spikes."""
-    if isinstance(operation, keras.layers.MaxPooling2D):
-        return _first_of_pool(operation, arrays[0])
-    if isinstance(operation, keras.layers.Permute):
-        return arrays[0].transpose(0, *operation.dims)
-    if isinstance(operation, _RESHAPES):
-        return arrays[0].reshape(operation.compute_output_shape(arrays[0].shape))
-    # Pools of other ranks, padding, cropping, repeating, concatenating: on -t the earliest spike is the largest value,
-    # and a shift makes silence the 0 that padding adds.
-    late = 1 + max((array[np.isfinite(array)].max(initial=0.0) for array in arrays), default=0.0)
-    leads = [tf.constant(np.where(np.isinf(array), 0.0, late - array)) for array in arrays]
-    config = operation.get_config() | {"dtype": "float64"}
-    layer = type(operation).from_config(config)
-    layer.build([array.shape for array in arrays] if len(arrays) > 1 else arrays[0].shape)
-    layer.set_weights(operation.get_weights())  # the signs of a pool
-    lead = layer(leads if len(leads) > 1 else leads[0]).numpy()
-    return np.where(lead > 0, late - lead, np.inf)
-
-
-def _first_of_pool(layer, times):
-    """Return the earliest spike of each pool, or where the channel's sign is -1 the latest, inf if one is silent."""
-    batch, height, width, channels = times.shape
-    sign = float64(layer.sign) if getattr(layer, "signed", False) else 1.0
-    taps, image_shape = image_taps((height, width), layer.pool_size, layer.strides, (1, 1), layer.padding)
-    # Padding is not part of a pool: it comes after everything, silence of a reversed channel included.
-    images = _padded((sign * times).reshape(batch, height * width, channels), np.inf)
-    return (sign * images[:, taps].min(axis=2)).reshape(batch, *image_shape, channels)
 
 
 def _digital(layer, values):
