@@ -6,8 +6,9 @@ import pytest
 
 import ttfs_keras as tk
 from ttfs_keras import bats
-from ttfs_keras.metrics.activity import decision_time, emitters, spike_trains
 from ttfs_keras.metrics.operations import synaptic_operations
+from ttfs_keras.network.graph import Graph
+from ttfs_keras.network.spiking import read_out_time, spiking_calls
 
 SAMPLES, CLASSES = 30, 3
 
@@ -88,7 +89,7 @@ def test_models_in_a_model_are_measured(network):
     assert found["spikes_per_neuron"] == expected["spikes_per_neuron"] > 0
     assert found["accuracy"] == expected["accuracy"] and found["latency"] == expected["latency"]
     assert synaptic_operations(nested, x) == synaptic_operations(flat, x)
-    for times, same in zip(spike_trains(nested, x).values(), spike_trains(flat, x).values(), strict=True):
+    for times, same in zip(tk.spikes(nested, x).values(), tk.spikes(flat, x).values(), strict=True):
         np.testing.assert_array_equal(times, same)
 
 
@@ -132,9 +133,9 @@ def test_a_ttfs_networks_latency_is_in_units_of_tau(network):
 
 def test_trains_are_those_of_the_layers(network):
     model, x, _ = network
-    found, expected = spike_trains(model, x), trains_of(network)
+    found, expected = tk.spikes(model, x), trains_of(network)
     assert list(found) == ["encoder", "conv", "output"]
     for name, times in found.items():
         np.testing.assert_array_equal(times, expected[name])
-    assert [e.encodes for e in emitters(model)] == [True, False, False]
-    assert decision_time(model) == (0.3, "s")
+    assert [call.operation.encodes for call in spiking_calls(Graph(model))] == [True, False, False]
+    assert read_out_time(Graph(model)) == (0.3, "s")

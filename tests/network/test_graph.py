@@ -3,20 +3,23 @@ import numpy as np
 import pytest
 
 from tests.tolerances import FLOAT64
-from ttfs_keras.network.graph import as_functional, calls, compiled, evaluate, observed, trace, walk
+from ttfs_keras.network.graph import Graph, as_functional, compiled, evaluate
 
 
 def names(model):
-    return [call.operation.name for call in calls(as_functional(model))]
+    return [call.operation.name for call in Graph(model).calls]
 
 
 def test_raw_operations_and_their_order():
     x = keras.Input((3,), name="image")
     hidden = keras.layers.Dense(2, name="hidden")(x)
     model = keras.Model(x, keras.ops.relu(hidden) + hidden)
-    found = calls(model)
-    assert [type(call.operation).__name__ for call in found] == ["Dense", "Relu", "Add"]
-    assert found[0].inputs == [x] and found[2].inputs[1] is hidden and found[2].outputs == model.outputs
+    graph = Graph(model)
+    dense, relu, add = graph.calls
+    assert [type(call.operation).__name__ for call in graph.calls] == ["Dense", "Relu", "Add"]
+    assert dense.inputs == graph.inputs and add.inputs == relu.outputs + dense.outputs and add.outputs == graph.outputs
+    assert graph.makers[dense.outputs[0]] is dense and graph.takers[dense.outputs[0]] == [relu, add]
+    assert dense.shape == (None, 2) and dense.outputs[0].dtype == "float32"
 
 
 def test_the_calls_of_this_model_alone():
@@ -24,8 +27,11 @@ def test_the_calls_of_this_model_alone():
     first, second = keras.Input((3,)), keras.Input((3,))
     keras.Model(first, shared(first))
     model = keras.Model(second, shared(second))
-    (call,) = calls(model)
-    assert call.inputs == [second] and call.outputs == model.outputs
+    graph = Graph(model)
+    (call,) = graph.calls
+    assert call.inputs == graph.inputs and call.outputs == graph.outputs
+    x = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(call({call.inputs[0]: x})[0], shared(x))
 
 
 @pytest.mark.parametrize("added", [False, True])
@@ -43,8 +49,8 @@ def test_models_without_a_graph():
 
 
 def walked(model):
-    """Return the names of all calls, nested ones too."""
-    return [name for name, _ in walk(model)]
+    """Return the names of all calls, those of nested models in their places."""
+    return [call.name for call in Graph(model).calls]
 
 
 def nested():
@@ -63,53 +69,75 @@ def nested():
 def test_names_of_shared_layers_and_of_nested_models_are_the_same_in_every_walk():
     model = nested()
     expected = [
-        "shared", "inner", "inner_innermost", "inner_innermost_deep", "inner_skip",
-        "shared_call2", "inner_call2", "inner_call2_innermost", "inner_call2_innermost_deep", "inner_call2_skip",
-        "both",
+        "shared", "inner_innermost_deep", "inner_skip", "shared_call2", "inner_call2_innermost_deep",
+        "inner_call2_skip", "both",
     ]  # fmt: skip
     assert walked(model) == walked(model) == expected
     loaded = keras.Model.from_config(model.get_config())
     assert walked(loaded) == expected
 
 
-def test_trace_gives_the_wanted_tensors_of_calls_at_every_depth():
+def values(model, x):
+    """Return the outputs of all calls by name."""
+    graph = Graph(model)
+    tensors = graph.run(x)
+    return {call.name: tensors[call.outputs[0]] for call in graph.calls}
+
+
+def test_a_run_gives_the_tensors_of_calls_at_every_depth():
     model = nested()
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    found = trace(model, [x], walked(model))
-    assert set(found) == set(walked(model))
+    found = values(model, [x])
+    assert list(found) == walked(model)
     shared, inner = model.get_layer("shared"), model.get_layer("inner")
     first = inner(shared(x))
     second = inner(shared(first))
+    innermost = inner.get_layer("innermost")
     expected = {
-        "shared": shared(x), "inner": first, "inner_skip": first, "shared_call2": shared(first), "inner_call2": second,
-        "inner_innermost_deep": inner.get_layer("innermost")(shared(x)), "both": np.concatenate([first, second], 1),
-        "inner_call2_innermost": inner.get_layer("innermost")(shared(first)),
+        "shared": shared(x), "inner_skip": first, "shared_call2": shared(first), "inner_call2_skip": second,
+        "inner_innermost_deep": innermost(shared(x)), "both": np.concatenate([first, second], 1),
+        "inner_call2_innermost_deep": innermost(shared(first)),
     }  # fmt: skip
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-6)
-    assert set(trace(model, [x], ["both", "nothing"])) == {"both"}
+    for name, expected_values in expected.items():
+        np.testing.assert_allclose(found[name], expected_values, rtol=0, atol=1e-6)
 
 
-def test_calls_of_every_depth_are_observed_in_a_graph():
+def test_only_what_is_needed_is_run():
+    graph = Graph(nested())
+    (deep,) = (call for call in graph.calls if call.name == "inner_innermost_deep")
+    assert [call.name for call in graph.needed(deep.outputs)] == ["shared", "inner_innermost_deep"]
+    assert graph.needed(graph.outputs) == graph.calls and graph.needed([]) == []
+
+
+def test_calls_of_every_depth_are_read_in_a_graph():
     model = nested()
     x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    deep = observed(model, lambda name, received, produced: received[0] if name.endswith("_deep") else None)
-    expected = trace(model, [x], ["shared", "shared_call2"]).values()
+    graph = Graph(model)
+    deep = [call.inputs[0] for call in graph.calls if call.name.endswith("_deep")]
+    run = graph.compiled([*deep, *graph.outputs], lambda tensors: (tensors[:2], tensors[2:]))
+    found = values(model, [x])
     for batch in (4, 3):
-        seen, outputs = deep(x[:batch])
-        for value, same in zip(seen, expected, strict=True):
+        seen, outputs = run(x[:batch])
+        for value, same in zip(seen, (found["shared"], found["shared_call2"]), strict=True):
             np.testing.assert_allclose(value, same[:batch], rtol=0, atol=1e-6)
         for value, same in zip(outputs, model(x[:batch]), strict=True):
             np.testing.assert_allclose(value, same, rtol=0, atol=1e-6)
 
 
-def test_trace_passes_constants_and_keywords_on():
+def test_runs_pass_constants_and_keywords_on():
     inputs = [keras.Input((3,), dtype="float64"), keras.Input((3,), dtype="float64")]
     outputs = keras.ops.sum(2.0 * inputs[0] - keras.ops.clip(inputs[1], 0, 1), axis=1, keepdims=True)
     model = keras.Model(inputs, outputs)
     x = list(np.random.default_rng(0).normal(size=(2, 4, 3)))
-    (found,) = trace(model, x, walked(model)[-1:]).values()
+    found = values(model, x)[walked(model)[-1]]
     np.testing.assert_allclose(found, np.sum(2 * x[0] - np.clip(x[1], 0, 1), 1, keepdims=True), rtol=0, atol=FLOAT64)
+
+
+def test_layers_that_are_used_more_than_once_are_named():
+    graph = Graph(nested())
+    assert list(graph.once(keras.layers.Concatenate)) == ["both"]
+    with pytest.raises(ValueError, match=r"used once\. Received: deep, shared used more often"):
+        graph.once(keras.layers.Dense)
 
 
 def several(structure):
@@ -126,9 +154,9 @@ def several(structure):
 def test_models_are_evaluated_whatever_the_structure_of_their_inputs(structure):
     """Keras warns, an error here, of inputs in another structure."""
     model = several(structure)
-    values = {symbol.name: np.random.default_rng(n).normal(size=(4, 3)) for n, symbol in enumerate(model.inputs)}
-    x = list(values.values())
-    expected = 2 * values["b"] + values["a"] if len(x) == 2 else 3 * x[0]
+    given = {symbol.name: np.random.default_rng(n).normal(size=(4, 3)) for n, symbol in enumerate(model.inputs)}
+    x = list(given.values())
+    expected = 2 * given["b"] + given["a"] if len(x) == 2 else 3 * x[0]
     for received in (evaluate(model, x), compiled(model)(*x)):
         assert len(received) == 1 and received[0].dtype == "float64"
         np.testing.assert_allclose(received[0], expected, rtol=0, atol=FLOAT64)

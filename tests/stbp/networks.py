@@ -6,7 +6,7 @@ from keras import layers
 
 from ttfs_keras import stbp
 from ttfs_keras.data import load
-from ttfs_keras.stbp.network import layers_of
+from ttfs_keras.network.graph import layers_of
 from ttfs_keras.stbp.residual import convolution
 
 

@@ -7,7 +7,7 @@ from tests.stbp.networks import digits, small_network, trained
 from tests.stbp.tolerances import FOLDED
 from tests.tolerances import FLOAT64
 from ttfs_keras import stbp
-from ttfs_keras.stbp.network import layers_of
+from ttfs_keras.network.graph import layers_of
 
 NORM = stbp.ThresholdDependentBatchNormalization
 

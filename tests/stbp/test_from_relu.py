@@ -7,7 +7,7 @@ import ttfs_keras as tk
 from tests.stbp.networks import compiled, digits, small_network
 from tests.stbp.tolerances import STATISTICS
 from ttfs_keras import stbp
-from ttfs_keras.stbp.network import layers_of
+from ttfs_keras.network.graph import layers_of
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.stbp.networks import compiled, digits, small_network
 from tests.tolerances import FLOAT32
 from ttfs_keras import stbp
-from ttfs_keras.stbp.network import layers_of
+from ttfs_keras.network.graph import layers_of
 
 
 def fitted(model, callbacks=()):

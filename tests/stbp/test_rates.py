@@ -5,7 +5,7 @@ import pytest
 from tests.stbp.networks import small_network, trained
 from tests.tolerances import FLOAT32
 from ttfs_keras import stbp
-from ttfs_keras.stbp.network import layers_of
+from ttfs_keras.network.graph import layers_of
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from tests.stbp.networks import compiled, digits, small_network
 from tests.stbp.tolerances import FIRING, FIRST_STEP, SAVED
 from tests.tolerances import FLOAT64
 from ttfs_keras import stbp
-from ttfs_keras.stbp.network import layers_of
+from ttfs_keras.network.graph import layers_of
 from ttfs_keras.stbp.surrogates import Shifted
 
 

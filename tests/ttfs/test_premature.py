@@ -34,8 +34,9 @@ def test_every_overshoot_is_found_with_its_height(kind, width, seed):
     snn = tk.convert(model, x)
     populations, found = Populations(snn), {}
 
-    def fire(layer, synapses, leads, potential):
-        found[layer.name] = above_width(synapses, leads, potential, width), highest(layer, np.asarray(leads[0]))
+    def fire(population):
+        expected = highest(population.layer, np.asarray(population.leads[0]))
+        found[population.name] = above_width(population, width), expected
 
     populations.visit([keras.ops.convert_to_tensor(x)], fire)
     ((heights, expected),) = found.values()

@@ -66,8 +66,12 @@ def build(graph):
     potential = graph(lead)
     model = randomized(keras.Model(inputs, tk.TTFSNeuron(window=1e3, name="neuron")(potential)))
     synapses = Populations(model).maps["neuron"]
-    relayed = keras.Model(inputs, synapses.sources)  # Flatten and the like pass spikes on
-    return lambda x, **options: synapses(keras.tree.flatten(relayed(x)), **options), keras.Model(inputs, potential)
+
+    def mapped(x, **options):
+        tensors = Populations(model).visit([x], lambda _: None)  # Flatten and the like pass spikes on
+        return synapses([tensors[source] for source in synapses.sources], **options)
+
+    return mapped, keras.Model(inputs, potential)
 
 
 def explicit(function, size):
@@ -116,7 +120,7 @@ def test_layers_with_neurons_of_their_own():
     lead = lead_times((3, 2, 2, 2))
     pooled = keras.Model(model.get_layer("conv").input, model.get_layer("conv").output)
     np.testing.assert_allclose(tf.nn.relu(populations.maps["conv"]([lead])), pooled(lead), rtol=0, atol=FLOAT64)
-    readout = populations.map_to(model.outputs[0])
+    readout = populations.map_to(populations.graph.outputs[0])
     received = lead_times((3, 4))
     weights, biases = (np.asarray(part) for part in model.get_layer("readout").effective_weights((3, 4)))
     np.testing.assert_allclose(readout([received]), received @ weights + biases, rtol=0, atol=FLOAT64)
@@ -134,14 +138,14 @@ def test_sources_are_the_spikes_of_all_branches_and_each_step_is_taken_once():
     shared = layers.Conv2D(2, 1, name="shared")(first)
     joined = layers.Add(name="joined")([shared, lead, layers.Conv2D(2, 1, name="other")(shared)])
     model = randomized(keras.Model(inputs, tk.TTFSNeuron(window=1e3, name="neuron")(joined)))
-    synapses = Populations(model).maps["neuron"]
-    assert [call.operation.name for call in synapses.steps] == ["shared", "other", "joined"]
-    assert len(synapses.sources) == 2
-    leads = {
-        id(model.get_layer(name).output): lead_times((3, *SHAPE), n) for n, name in enumerate(["encoder", "first"])
-    }
-    expected = keras.Model([first, lead], joined)([leads[id(first)], leads[id(lead)]])
-    received = synapses([leads[id(source)] for source in synapses.sources])
+    populations = Populations(model)
+    synapses = populations.maps["neuron"]
+    assert [call.name for call in synapses.steps] == ["shared", "other", "joined"]
+    names = [populations.graph.makers[source].name for source in synapses.sources]
+    assert sorted(names) == ["encoder", "first"]
+    leads = {name: lead_times((3, *SHAPE), n) for n, name in enumerate(["encoder", "first"])}
+    expected = keras.Model([first, lead], joined)([leads["first"], leads["encoder"]])
+    received = synapses([leads[name] for name in names])
     np.testing.assert_allclose(received, expected, rtol=0, atol=FLOAT64)
 
 
@@ -156,14 +160,48 @@ def test_visits_follow_the_network_and_take_the_lead_times_that_a_visitor_return
     x = lead_times((5, 3))
     visited, populations = [], Populations(model)
 
-    def watch(layer, synapses, leads, potential):
-        visited.append((layer.name, len(leads), potential.shape))
+    def watch(population):
+        visited.append((population.name, len(population.leads), population.potential.shape))
 
+    first, second = (synapses.call.outputs[0] for synapses in populations.maps.values())
     tensors = populations.visit([x], watch)
     assert visited == [("first", 1, (5, 4)), ("second", 1, (5, 4))]
-    np.testing.assert_allclose(tensors[id(second)], model(x), rtol=0, atol=FLOAT64)
+    np.testing.assert_allclose(tensors[second], model(x), rtol=0, atol=FLOAT64)
 
-    silent = populations.visit([x], lambda layer, synapses, leads, potential: tf.zeros_like(potential))
-    assert not np.any(silent[id(first)]) and not np.any(silent[id(second)])
-    earliest = populations.visit(None, lambda *_: None)
-    np.testing.assert_allclose(earliest[id(second)], model(np.ones((1, 3))), rtol=0, atol=FLOAT64)
+    silent = populations.visit([x], lambda population: tf.zeros_like(population.potential))
+    assert not np.any(silent[first]) and not np.any(silent[second])
+    earliest = populations.visit(None, lambda _: None)
+    np.testing.assert_allclose(earliest[second], model(np.ones((1, 3))), rtol=0, atol=FLOAT64)
+
+
+@pytest.mark.usefixtures("float64")
+def test_linear_calls_that_populations_share_are_computed_once():
+    """A chain of skips: what each population adds up holds all that the ones before it did."""
+    calls = []
+
+    class Recorded(layers.Conv2D):
+        def call(self, inputs):
+            calls.append(self.name)
+            return super().call(inputs)
+
+    inputs = keras.Input(SHAPE, dtype="float64")
+    total = Recorded(2, 1, name="conv")(tk.TTFSEncoder()(inputs))
+    for n in range(3):
+        spikes = tk.TTFSNeuron(window=1e3, name=f"neuron{n}")(total)
+        total = layers.Add()([Recorded(2, 3, padding="same", name=f"conv{n}")(spikes), total])
+    model = randomized(keras.Model(inputs, tk.TTFSNeuron(window=1e3, name="last")(total)))
+    x, found = lead_times((2, *SHAPE)), {}
+
+    def watch(population):
+        found[population.name] = population.potential
+        halved = population.mapped("halved", lambda lead: lead / 2)
+        alone = population.synapses([lead / 2 for lead in population.leads], constant=False)
+        np.testing.assert_allclose(halved, alone, rtol=0, atol=FLOAT64)
+
+    calls.clear()
+    populations = Populations(model)
+    populations.visit([x], lambda population: population.mapped("halved", lambda lead: lead / 2) * 2)
+    assert sorted(calls) == sorted(2 * ["conv", "conv0", "conv1", "conv2"])
+    populations.visit([x], watch)
+    for name, potential in found.items():
+        np.testing.assert_allclose(potential, keras.Model(inputs, model.get_layer(name).input)(x), rtol=0, atol=FLOAT64)

@@ -1,5 +1,7 @@
 """From a trained ReLU model to the exact TTFS network."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -22,17 +24,17 @@ WINDOWS = ("layer", "shared", "unit")
 
 
 def convert(
-    model,
-    calibration_data,
-    input_range=(0.0, 1.0),
-    margin=0.5,
-    quantile=None,
+    model: keras.Model,
+    calibration_data: Any,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    margin: float = 0.5,
+    quantile: float | None = None,
     *,
-    windows="layer",
-    data_free=False,
-    perturbation=None,
-    verification=True,
-):
+    windows: str = "layer",
+    data_free: bool = False,
+    perturbation: Any = None,
+    verification: bool = True,
+) -> keras.Model:
     """Map a ReLU model exactly onto a TTFS network, an ordinary Keras model.
 
     validate -> walk the calls, folding scales and offsets into weights -> calibrate the windows on the data -> emit ->
@@ -41,8 +43,8 @@ def convert(
 
     Args:
         model: built Sequential or Functional model; it is not changed.
-        calibration_data: array `(samples, ...)` of its inputs, a list of arrays for several inputs, or a
-            `tf.data.Dataset` of batches; for the windows and the verification.
+        calibration_data: array `(samples, ...)` of its inputs; a list of arrays, or a dict by name, for several inputs;
+            or a `tf.data.Dataset` of batches, which is passed over several times. For the windows and the verification.
         input_range: (p, q), the range of the inputs.
         margin: zeta, the room above X_n in a window, t_max - t_min = (1 + zeta) X_n; negative ones saturate.
         quantile: in (0, 1]: X_n is this quantile of the positive activations instead of their maximum.
@@ -62,6 +64,13 @@ def convert(
     Raises:
         ConversionError: lists every operation that cannot be mapped, or what is wrong with weights, arguments or
             calibration data, or in which layer the network is not exact.
+
+    Example:
+        >>> relu = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
+        >>> x = np.random.default_rng(0).uniform(size=(20, 4))
+        >>> snn = tk.convert(relu, x)
+        >>> tk.verify(snn, relu, x).passed
+        True
     """
     graph = _validated(model, input_range, margin, quantile, windows, data_free)
     data = Inputs(model, calibration_data, BATCH, "calibration_data", ConversionError)

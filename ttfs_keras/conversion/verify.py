@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -77,13 +78,13 @@ class Report:
             )
         return "\n".join(lines)
 
-    def plot(self, path):
+    def plot(self, path: str | Path) -> Path:
         """Draw the error of each layer that the source has too, as a PNG; return `path`."""
         from ttfs_keras.plots.layer_errors import layer_errors  # Matplotlib takes a second that few runs need
 
         return layer_errors({row.name: row.max_abs_error for row in self.layers if row.max_abs_error is not None}, path)
 
-    def to_json(self, path=None):
+    def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON text; write it to `path` if given."""
         text = json.dumps(asdict(self), indent=2)
         if path is not None:
@@ -91,13 +92,13 @@ class Report:
         return text
 
 
-def verify(snn, model, x, tolerance=1e-4):
+def verify(snn: keras.Model, model: keras.Model, x: Any, tolerance: float = 1e-4) -> Report:
     """Compare a spiking network with the ReLU model it was mapped from.
 
     Args:
         snn: result of `convert`, fine-tuned or not.
         model: its source.
-        x: inputs `(samples, ...)`, or a list of them for several inputs.
+        x: inputs, see `ttfs_keras.network.inputs.Inputs`.
         tolerance: largest error of an output that passes, relative to the largest output.
 
     Returns:
@@ -105,6 +106,13 @@ def verify(snn, model, x, tolerance=1e-4):
 
     Raises:
         ValueError: x does not fit the model, is not finite or has no samples.
+
+    Example:
+        >>> relu = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
+        >>> x = np.random.default_rng(0).uniform(size=(20, 4))
+        >>> report = tk.verify(tk.convert(relu, x), relu, x)
+        >>> report.agreement, report.premature_spikes, [layer.name == relu.layers[0].name for layer in report.layers]
+        (1.0, 0, [True])
     """
     return compare(snn, model, x, tolerance, premature=True)
 

@@ -1,8 +1,10 @@
 """Weight files that Keras 2 wrote with `save_weights` or `save`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 
 from ttfs_keras.errors import WeightsError
@@ -18,15 +20,15 @@ class LegacyReport:
         unused: layers of the file that no layer of the model asked for (by name only).
     """
 
-    matched: tuple
-    missing: tuple
-    unused: tuple
+    matched: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
 
     def __str__(self):
         return f"{len(self.matched)} layers loaded, missing: {self.missing or 'none'}, unused: {self.unused or 'none'}"
 
 
-def load_legacy_h5(model, path):
+def load_legacy_h5(model: keras.Model, path: str | Path) -> LegacyReport:
     """Load a Keras-2 `.h5` weight file: by name if every layer is named in it, else in order, else what names match.
 
     Nothing is loaded unless all that matched fits.
@@ -40,6 +42,12 @@ def load_legacy_h5(model, path):
 
     Raises:
         WeightsError: the file is missing, truncated, holds NaN, or differs in number or shape of the weights.
+
+    Example:
+        >>> tk.load_legacy_h5(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), "missing.h5")
+        Traceback (most recent call last):
+        ...
+        ttfs_keras.errors.WeightsError: missing.h5: expected a readable Keras-2 weight file. Received: ...
     """
     stored = _read(path)
     wanted = {layer.name: layer for layer in model.layers if layer.weights}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -82,18 +83,24 @@ class Summary:
         return {row.name: row.neurons for row in self.rows if row.name.endswith("_negative")}
 
 
-def summary(snn, x=None):
+def summary(snn: keras.Model, x: Any = None) -> Summary:
     """Describe a TTFS network: for each population its neurons, window, delays, latency so far, spikes and operations.
 
     Args:
         snn: Sequential or Functional model of TTFS layers, such as `convert` makes it.
-        x: inputs `(samples, ...)`, or a list of them for several inputs, or None for no counts.
+        x: inputs, see `ttfs_keras.network.inputs.Inputs`, or None for no counts.
 
     Returns:
         `Summary`.
 
     Raises:
         ValueError: the model is another one, or x does not fit it.
+
+    Example:
+        >>> layers = [tk.TTFSEncoder(), tk.TTFSDense(3, window=2.0, name="hidden"), tk.TTFSReadout(1)]
+        >>> found = tk.summary(keras.Sequential([keras.Input((4,)), *layers]), np.ones((1, 4)))
+        >>> [(row.neurons, row.window, row.synaptic_operations) for row in found.rows], found.latency
+        ([(4, 1.0, None), (3, 2.0, 12.0)], 3.0)
     """
     populations = Populations(snn)
     graph, carried = populations.graph, populations.carried

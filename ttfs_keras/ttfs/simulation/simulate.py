@@ -58,7 +58,7 @@ class Simulation:
         return sum(self.saturated_by_layer.values())
 
 
-def simulate(snn, x, armed=False):
+def simulate(snn: keras.Model, x: Any, armed: bool = False) -> Simulation:
     """Run a TTFS network on events: every membrane integrated in absolute time, float64, from spike to spike.
 
         t < t_min:             dV_i/dt = A_i H(t - t_min_prev) + sum_j W_ij H(t - t_j),   V_i = 0 at first
@@ -77,7 +77,7 @@ def simulate(snn, x, armed=False):
     Args:
         snn: Sequential or Functional model, such as `convert` makes it. Where synapses are several layers (branches
             that meet, average pooling), their product is held as one matrix of at most 2**27 weights, taken from them.
-        x: `(batch, ...)` inputs of the model, or a list of them.
+        x: inputs, see `ttfs_keras.network.inputs.Inputs`.
         armed: whether neurons are held until their window opens. By default one that reaches threshold before fires
             right then, and later layers integrate that premature spike from its arrival on. Counted either way.
 
@@ -86,7 +86,14 @@ def simulate(snn, x, armed=False):
 
     Raises:
         ValueError: a layer cannot be simulated (all of them are listed), a slope B is not positive, weights or windows
-            are not finite, or x is not numeric, has another shape or holds NaN.
+            are not finite, or x does not fit the model or is not finite.
+
+    Example:
+        >>> relu = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
+        >>> x = np.random.default_rng(0).uniform(size=(20, 4))
+        >>> result = tk.simulate(tk.convert(relu, x), x)
+        >>> bool(np.allclose(result.outputs, relu(x), atol=1e-5)), result.premature_spikes
+        (True, 0)
     """
     populations = Populations(snn)
     graph, carried = populations.graph, populations.carried
@@ -111,9 +118,9 @@ def simulate(snn, x, armed=False):
             array = array.reshape(-1, *target.shape[1:]) if layer is None else array
             array = times[name] = _perturbed(array, window, getattr(operation, "neuron", operation))
         elif isinstance(operation, LeadTimes):
-            values = arrays[source]
-            clipped += outside_range(values, operation.input_range)
-            array = times[name] = _perturbed(_encode(values, *operation.input_range), window, operation)
+            values, encoder = arrays[source], call.operation
+            clipped += outside_range(values, encoder.input_range)
+            array = times[name] = _perturbed(_encode(values, *encoder.input_range), window, encoder)
         elif carried[target].kind == "spikes":
             array = relayed(operation, [delayed(arrays, carried, symbol, window.end) for symbol in (source, *others)])
             if isinstance(operation, POOLS):
