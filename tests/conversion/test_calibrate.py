@@ -6,7 +6,7 @@ from keras import layers
 
 import ttfs_keras as tk
 from tests.conversion.sources import FLATTEN, activations, conv, dense, images, randomize, sequential, spiking
-from ttfs_keras.conversion.calibrate import BATCH
+from ttfs_keras.conversion.convert import BATCH
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +53,11 @@ def test_datasets_of_inputs_or_of_tuples_led_by_them(model, labels):
 
 
 BAD = [
-    (np.zeros((5, 3, 4)), r"expected \(None, 3, 4, 2\). Received: \(5, 3, 4\)"),
+    (np.zeros((5, 3, 4)), r"expected shape \(None, 3, 4, 2\). Received: \(5, 3, 4\)"),
     (np.zeros((5, 4, 3, 2)), r"Received: \(5, 4, 3, 2\)"),
     (np.zeros((0, 3, 4, 2)), "at least one sample"),
     (np.full((5, 3, 4, 2), np.nan), "finite values. Received: 120"),
-    (np.full((1, 3, 4, 1), np.inf), r"shape: .*Received: \(1, 3, 4, 1\)"),
+    (np.full((1, 3, 4, 1), np.inf), r"shape .*Received: \(1, 3, 4, 1\)"),
 ]
 
 

@@ -101,7 +101,7 @@ def test_summary_and_synaptic_operations_agree_to_the_last_unit():
     x = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
     y = layers.SeparableConv2D(4, 3, padding="same")(x)
     x = layers.ReLU()(layers.Add()([x, y]))
-    x = layers.Conv2DTranspose(3, 2, strides=2, activation="relu")(layers.AveragePooling2D()(x))
+    x = layers.Conv2DTranspose(3, 2, strides=2, activation="relu")(layers.AveragePooling2D(2)(x))
     x = layers.Flatten()(x)
     model = keras.Model(inputs, [layers.Dense(4)(x), layers.Dense(2)(layers.Dense(8, activation="relu")(x))])
     x = images()

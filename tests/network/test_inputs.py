@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_named(x, message):
 
 
 def test_all_that_is_wrong_is_listed_at_once():
-    with pytest.raises(ValueError, match=r"of b\. Received: \(5, 2\); .*of a\. Received: 12 of 12.*; .* one length"):
+    with pytest.raises(ValueError, match=r"x: b: .*Received: \(5, 2\); a: .*Received: 12 of 12.*; .* one length"):
         Inputs(network(several=True), [X[:, :2], np.full((4, 3), np.inf)], 2)
 
 

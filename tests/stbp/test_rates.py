@@ -40,7 +40,7 @@ def test_measurements_that_cannot_be_made_are_refused(network):
     model, x, y = network
     with pytest.raises(ValueError, match="no training step in stem_norm"):
         stbp.firing_rates(small_network(), x)
-    with pytest.raises(ValueError, match="Expected inputs of shape"):
+    with pytest.raises(ValueError, match="expected shape"):
         stbp.firing_rates(model, x[0])
     with pytest.raises(ValueError, match="as many labels as inputs"):
         stbp.accuracy_by_time(model, x, y[:-1])

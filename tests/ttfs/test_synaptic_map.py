@@ -65,10 +65,11 @@ def build(graph):
     lead = tk.TTFSEncoder()(inputs)
     potential = graph(lead)
     model = randomized(keras.Model(inputs, tk.TTFSNeuron(window=1e3, name="neuron")(potential)))
-    synapses = Populations(model).maps["neuron"]
+    populations = Populations(model)
+    synapses = populations.maps["neuron"]
 
     def mapped(x, **options):
-        tensors = Populations(model).visit([x], lambda _: None)  # Flatten and the like pass spikes on
+        tensors = populations.visit([x], lambda _: None)  # Flatten and the like pass spikes on
         return synapses([tensors[source] for source in synapses.sources], **options)
 
     return mapped, keras.Model(inputs, potential)

@@ -169,7 +169,7 @@ def as_functional(model: Any) -> keras.Model:
         ValueError: the model is another one, or a Sequential model that is not built.
     """
     if isinstance(model, keras.Sequential) and model.built:
-        return keras.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, model.outputs)
+        return keras.Model(model.inputs[0] if len(model.inputs) == 1 else model.inputs, model.outputs, name=model.name)
     if hasattr(model, "operations"):
         return model
     raise ValueError(f"Expected a Functional model or a Sequential model that is built. Received: {model!r}")

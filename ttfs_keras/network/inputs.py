@@ -77,7 +77,7 @@ class Inputs:
         if len(arrays) != len(symbols):
             problems.append(f"expected {len(symbols)} inputs. Received: {len(arrays)}")
         for array, symbol in zip(arrays, symbols, strict=False):
-            problems += _problems(array, symbol, f" of {symbol.name}" if len(symbols) > 1 else "")
+            problems += _problems(array, symbol, f"{symbol.name}: " if len(symbols) > 1 else "")
         if len({len(array) for array in arrays if array.ndim}) > 1:
             problems.append(f"expected inputs of one length. Received: {[len(array) for array in arrays]}")
         if problems:
@@ -92,14 +92,14 @@ class Inputs:
 def _problems(array, symbol, which):
     expected = symbol.shape
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        return [f"expected numbers{which}. Received: dtype={array.dtype}"]
+        return [f"{which}expected numbers. Received: dtype={array.dtype}"]
     fits = array.ndim == len(expected) and all(n in (None, m) for n, m in zip(expected, array.shape, strict=True))
     if not fits:
-        return [f"expected shape {expected}{which}. Received: {array.shape}"]
+        return [f"{which}expected shape {expected}. Received: {array.shape}"]
     if not array.size:
-        return [f"expected at least one sample{which}. Received: none"]
+        return [f"{which}expected at least one sample. Received: none"]
     bad = array.size - np.count_nonzero(np.isfinite(array))
-    return [f"expected finite values{which}. Received: {bad} of {array.size} that are NaN or infinite"] if bad else []
+    return [f"{which}expected finite values. Received: {bad} of {array.size} that are NaN or infinite"] if bad else []
 
 
 def outside_range(x: Any, input_range: tuple[float, float]) -> int:

@@ -83,7 +83,7 @@ def linear_twin(layer: Any) -> Any:
         return None
     known, config = inspect.signature(kind.__init__).parameters, layer.get_config()
     kept = {name: value for name, value in config.items() if name in known and not name.endswith(_TRAINING)}
-    ones = {name: "ones" for name in known if name.endswith("kernel_initializer")}
+    ones = {name: "ones" for name in known if name.endswith("initializer") and not name.startswith("bias")}
     return kind(**kept | ones | {"activation": None, "use_bias": False, "dtype": "float32"})
 
 

@@ -107,9 +107,11 @@ def latency(snn: keras.Model) -> float:
         snn: as for `schedule`.
 
     Raises:
-        ValueError: no output depends on spikes.
+        ValueError: as for `schedule`, or no output depends on spikes.
     """
-    time, _ = read_out_time(Graph(snn))
+    graph = Graph(snn)
+    signals(graph)  # which refuses networks without a schedule
+    time, _ = read_out_time(graph)
     if not time:
         raise ValueError("Expected an output that depends on spikes. Received: a model without a TTFSEncoder")
     return time
