@@ -1,5 +1,7 @@
 """From pixels to spikes."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -21,12 +23,16 @@ class TTFSEncoder(LeadTimes, keras.layers.Layer):
 
     Raises:
         ValueError: p >= q.
+
+    Example:
+        >>> tk.TTFSEncoder(input_range=(-1.0, 1.0))(np.array([[-1.0, 0.0, 1.0, 7.0]])).numpy().tolist()
+        [[0.0, 0.5, 1.0, 1.0]]
     """
 
     window = 1.0
     encodes = True
 
-    def __init__(self, input_range=(0.0, 1.0), perturbation=None, **kwargs):
+    def __init__(self, input_range: tuple[float, float] = (0.0, 1.0), perturbation: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
         low, high = input_range
         if not low < high:
@@ -35,12 +41,10 @@ class TTFSEncoder(LeadTimes, keras.layers.Layer):
         self.perturbations = perturbations.get(perturbation, self.name)
 
     def build(self, input_shape):
-        """Create the perturbations' state."""
         for item in self.perturbations:
             item.build(input_shape)
 
     def call(self, values):
-        """Return the lead times."""
         low, high = self.input_range
         lead = ops.clip((ops.cast(values, self.compute_dtype) - low) / (high - low), 0, 1)
         for item in self.perturbations:
@@ -48,10 +52,8 @@ class TTFSEncoder(LeadTimes, keras.layers.Layer):
         return lead
 
     def compute_output_shape(self, input_shape):
-        """Return the input's shape."""
         return input_shape
 
     def get_config(self):
-        """Return the constructor's arguments."""
         config = {"input_range": self.input_range, "perturbation": perturbations.serialize(self.perturbations)}
         return {**super().get_config(), **config}
