@@ -164,9 +164,11 @@ def test_labels_may_be_a_list(name):
     assert make(dtype="float64")([0, 2, 1], trains) == make(dtype="float64")(np.array([0, 2, 1]), trains)
 
 
-@pytest.mark.parametrize("labels", [np.zeros((3, 4)), np.zeros((3, 1, 1)), np.zeros(())])
+@pytest.mark.parametrize("labels", [np.zeros((3, 5)), np.zeros((3, 1, 1)), np.zeros(())])
 def test_other_labels_are_refused(labels):
-    with pytest.raises(ValueError, match=r"Expected labels \(batch,\) or \(batch, 1\).* Received: labels of shape"):
+    with pytest.raises(
+        ValueError, match=r"Expected labels \(batch,\), \(batch, 1\) or one-hot.* Received: labels of shape"
+    ):
         SpikeCount(3, 0)(labels, spike_trains((3, 4, 2)))
 
 

@@ -123,8 +123,8 @@ def test_names_in_the_logs():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"rate > 0, finite\. Received: rate=0"):
         DecayAccuracy(0)
-    with pytest.raises(ValueError, match=r"Expected labels \(batch,\) or \(batch, 1\)"):
-        CountAccuracy().update_state(np.zeros((3, 4)), spike_trains((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"Expected labels \(batch,\), \(batch, 1\) or one-hot"):
+        CountAccuracy().update_state(np.zeros((3, 5)), spike_trains((3, 4, 2)))
 
 
 def test_two_replicas_measure_and_train_as_one():
