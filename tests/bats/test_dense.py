@@ -205,3 +205,18 @@ def test_integers_may_be_numpys():
 def test_shapes_that_do_not_fit_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected trains \(batch, neurons, spikes\).*Received shape.*FlattenSpikes"):
         BATSDense(2).build(shape)
+
+
+@pytest.mark.parametrize("order", [("tau_s", "threshold"), ("threshold", "tau_s")])
+def test_configurations_of_version_0_1_load_and_their_weights_stay_in_order(order, tmp_path):
+    """It named the constants that train in a list; files hold the weights in that order."""
+    config = {name: value for name, value in BATSDense(2, name="old").get_config().items() if "trainable_" not in name}
+    layer = BATSDense.from_config({**config, "learned": list(order)})
+    assert (layer.trainable_tau_s, layer.trainable_threshold, layer.trainable_delta_threshold) == (True, True, False)
+    inputs = keras.Input((3, 1))
+    model = keras.Model(inputs, layer(inputs))
+    assert [weight.path for weight in layer.trainable_weights] == ["old/kernel", *(f"old/{name}" for name in order)]
+    layer.learned_weights["threshold"].assign(0.75)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras").layers[1]
+    assert loaded.learned_weights["threshold"] == 0.75 and loaded.get_config() == layer.get_config()

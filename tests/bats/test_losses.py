@@ -195,3 +195,18 @@ def test_all_bad_arguments_are_named_at_once(make, messages):
 def test_half_precision_is_refused():
     with pytest.raises(ValueError, match=r"need dtype float32 or float64\. Received: dtype=float16"):
         SpikeCount(3, 0, dtype="float16")
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_labels_may_be_one_hot(name, dtype):
+    trains, labels = spike_trains((6, 4, 3), silent=0.4), np.array([0, 1, 2, 3, 0, 1])
+    one_hot = np.eye(4)[labels].astype(dtype)
+    np.testing.assert_array_equal(per_sample(name)(one_hot, trains), per_sample(name)(labels, trains))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_rows_that_are_not_one_hot_are_never_passed_over(name):
+    rows = np.array([[0, 1, 0], [0, 0, 0], [1, 1, 0], [0.5, 0.5, 0], [2, 0, 0], [1, 0, -1], [np.nan, 1, 0]])
+    losses = per_sample(name)(rows, spike_trains((7, 3, 2), silent=0))
+    np.testing.assert_array_equal(np.isnan(losses), np.arange(7) > 0)

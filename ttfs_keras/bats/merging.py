@@ -21,7 +21,8 @@ def sort_spikes(times: tf.Tensor) -> tf.Tensor:
 
     Shapes: times `(batch, neurons..., K)` in seconds, any order, to the same shape.
     """
-    ordered = tf.sort(times, axis=-1)
+    filled = ~tf.math.is_inf(times)
+    ordered = tf.sort(tf.where(filled, times, float("inf")), axis=-1)  # this constant has no gradient
     return tf.cond(any_nan(times), lambda: ordered + nan_of(times)[..., tf.newaxis], lambda: ordered)
 
 

@@ -32,7 +32,8 @@ def with_nan(spikes: tf.Tensor, times: tf.Tensor, kernel: tf.Tensor) -> tf.Tenso
 
     def marked():
         samples = tf.reduce_sum(nan_of(times), axis=range(1, times.shape.rank - 1))
-        neurons = tf.reduce_sum(0 * tf.where(~tf.math.is_finite(kernel), kernel, 0), axis=range(kernel.shape.rank - 1))
+        # Of all weights, so that a gradient that comes back as NaN reaches them through neurons without a spike too.
+        neurons = tf.reduce_sum(0 * kernel, axis=range(kernel.shape.rank - 1))
         samples = tf.reshape(samples, [-1] + [1] * (spikes.shape.rank - 1))
         return spikes + samples + neurons[:, tf.newaxis]
 
