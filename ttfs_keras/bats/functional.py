@@ -5,7 +5,7 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from ttfs_keras import arguments, ops
-from ttfs_keras.bats.not_a_number import with_nan, without_nan
+from ttfs_keras.bats import not_a_number
 
 __all__ = ["conv2d", "dense"]
 
@@ -104,10 +104,11 @@ def fire(
     """
     times, kernel = tf.convert_to_tensor(times), tf.convert_to_tensor(kernel)
     constants = check(times, kernel, spatial, tau_s, threshold, delta_threshold, max_spikes, simulation_time)
-    image, filters = _as_image(without_nan(times), kernel)
+    affected = not_a_number.affected(times, kernel)
+    image, filters = _as_image(*_without_nan(times, kernel, affected))
     spikes, counts, overflow = ops.spikes(image, filters, **constants, max_spikes=max_spikes, min_slope=min_slope)
     spikes, counts = _from_image(spatial, spikes, counts)
-    return with_nan(spikes, times, kernel), counts, overflow
+    return not_a_number.with_nan(spikes, times, kernel, affected), counts, overflow
 
 
 def peaks(times: tf.Tensor, kernel: tf.Tensor, tau_s: Constant, simulation_time: Constant) -> tf.Tensor:
@@ -116,9 +117,17 @@ def peaks(times: tf.Tensor, kernel: tf.Tensor, tau_s: Constant, simulation_time:
     Shapes: `times` and `kernel` as those of `dense` or `conv2d`, to `(batch, ..., neurons)`.
     """
     tau_s, simulation_time = (_scalar(value, times.dtype) for value in (tau_s, simulation_time))
-    image, filters = _as_image(without_nan(times), kernel)
+    image, filters = _as_image(*_without_nan(times, kernel, not_a_number.affected(times, kernel)))
     found, _ = ops.peaks(image, filters, tau_s, simulation_time)
     return _from_image(kernel.shape.rank - 1, found)[0]
+
+
+def _without_nan(times, kernel, affected):
+    """Return times and kernel as the op takes them: on a CPU it refuses times that are NaN."""
+    return (
+        not_a_number.without_nan(times, affected, float("inf")),
+        not_a_number.without_nan(kernel, affected, 0.0),
+    )
 
 
 def _as_image(times, kernel):
