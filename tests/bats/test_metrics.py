@@ -159,6 +159,6 @@ def test_keras_trains_and_measures_with_labels_of_every_form(slots):
         model.compile(
             keras.optimizers.SGD(0.1), SpikeTime(0.5, 0.9, 1.0), metrics=[make() for make in METRICS.values()]
         )
-        model.fit(trains, form, verbose=0, epochs=2)
+        model.fit(trains, form, verbose=0, epochs=2, shuffle=False)
         results.append(model.evaluate(trains, form, verbose=0))
-    np.testing.assert_array_equal(results[1:], results[:1] * 2)
+    np.testing.assert_allclose(results[1:], results[:1] * 2, rtol=FLOAT32)
