@@ -17,7 +17,8 @@ from ttfs_keras import bats, stbp, ttfs
 GLOBALS = {
     "tk": tk, "bats": bats, "stbp": stbp, "np": np, "keras": keras, "tf": tf, "dataclasses": dataclasses,
 }  # fmt: skip
-MODULES = [name for _, name, _ in pkgutil.walk_packages(tk.__path__, "ttfs_keras.") if not name.endswith("__main__")]
+WALKED = pkgutil.walk_packages(tk.__path__, "ttfs_keras.")
+MODULES = [name for _, name, _ in WALKED if not name.endswith("__main__") and "bats_ops" not in name]  # no op library
 SPACES = {"tk": tk, "tk.ttfs": ttfs, "bats": bats, "bats.losses": bats.losses, "bats.metrics": bats.metrics}
 SPACES |= {"stbp": stbp, "stbp.surrogates": stbp.surrogates}
 PUBLIC = {
