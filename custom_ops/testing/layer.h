@@ -82,13 +82,13 @@ struct Results {
 
 template <class T>
 std::vector<T> sum(const std::vector<Totals<T>>& groups) {
-  std::vector<T> sums(3);
+  double threshold = 0, delta_threshold = 0, tau = 0;
   for (const Totals<T>& group : groups) {
-    sums[0] += group.threshold;
-    sums[1] += group.delta_threshold;
-    sums[2] += group.tau;
+    threshold += group.threshold;
+    delta_threshold += group.delta_threshold;
+    tau += group.tau;
   }
-  return sums;
+  return {T(threshold), T(delta_threshold), T(tau)};
 }
 
 // A layer of one spike slot, as that of the peaks is.
@@ -102,6 +102,7 @@ template <class T>
 struct Data {
   std::vector<T> inputs, kernel, gradient;
 
+  Data() = default;
   Data(const Case& c, uint64_t seed)
       : inputs(c.p.batch * c.p.sample_slots()), kernel(c.p.rows() * c.p.units),
         gradient(c.p.neurons() * c.p.capacity) {
