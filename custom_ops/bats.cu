@@ -5,6 +5,12 @@
 #define BATS_LAUNCH(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
 #endif
 
+#ifdef __CUDACC__
+#define BATS_UNROLL _Pragma("unroll")
+#else
+#define BATS_UNROLL
+#endif
+
 namespace bats::cuda {
 namespace {
 
@@ -12,9 +18,13 @@ constexpr int kLanes = 128;          // the most neurons of a block
 constexpr int kChunk = 32;           // events that a block fetches at a time, one a thread: as many as the smallest has
 constexpr int kGatherThreads = 256;
 constexpr int kSharedEvents = 1024;  // lists up to this length are sorted in shared memory
+constexpr int kAhead = 4;            // input slots that a thread asks for at a time
+constexpr int kShare = 8;            // threads that share an input slot
+constexpr int kWarp = 32;
+constexpr int kPartial = 8;          // sums of chunks at a time
 constexpr int64_t kListBytes = int64_t(256) << 20;
-constexpr int64_t kSumBytes = int64_t(64) << 20;
-constexpr int64_t kSumThreads = int64_t(1) << 16;  // enough to occupy a GPU
+constexpr int64_t kEchoBytes = int64_t(64) << 20;
+constexpr int64_t kSumThreads = int64_t(1) << 18;  // enough to occupy a GPU
 
 // The input events of `columns` columns, starting with column `first`, in the workspace.
 template <class T>
@@ -124,10 +134,7 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
   const int64_t neuron = (lists.first + lane.block) * p.units + lane.unit;
   // All trains of the block, coalesced; for_each_event waits for everybody before a spike can overwrite any of it.
   const int64_t block_trains = (neuron - threadIdx.x) * p.capacity;
-  for (int64_t i = threadIdx.x; i < lane.used * p.capacity; i += blockDim.x) {
-    times[block_trains + i] = kInfinity<T>;
-    slopes[block_trains + i] = T(0);
-  }
+  for (int64_t i = threadIdx.x; i < lane.used * p.capacity; i += blockDim.x) times[block_trains + i] = kInfinity<T>;
   times += neuron * p.capacity;
   slopes += neuron * p.capacity;
   int32_t count = 0;
@@ -195,7 +202,6 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
   const int64_t train = neuron * p.capacity;
   int64_t count = 0;
   while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
-  for (int64_t k = train + count; k < train + p.capacity; ++k) q[k] = T(0);
   Totals<T> sum{T(0), T(0), T(0)};
   Adjoint<T> adjoint;
   for (int64_t k = train + count - 1; k >= train; --k)
@@ -203,83 +209,171 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
   totals[neuron] = sum;
 }
 
-// A block sweeps backwards over the events of the columns of its chunk, as cpu.cc does, and adds to the chunk's own
-// sums: the columns of a chunk come in order and nobody else writes there. The first group of columns starts from 0.
+// What the spikes of the neurons of some columns add to the kernel's gradient, transposed: neighbouring threads, which are
+// neighbouring neurons, read neighbouring memory, and only where there are spikes.
 template <class T>
-__global__ void sum_chunks(Problem p, T tau, Lists<T> lists, const T* __restrict__ times, const T* __restrict__ q,
-                           int64_t chunks, T* __restrict__ sums) {
-  __shared__ Event<T> events[kChunk];
-  const Lane lane(p);
-  T* sum = sums + lane.block * p.rows() * p.units + lane.unit;
-  for (int64_t row = 0; lane.active && lists.first == 0 && row < p.rows(); ++row) sum[row * p.units] = T(0);
-  const int64_t end = lists.columns * (lane.block + 1) / chunks;
-  for (int64_t column = lists.columns * lane.block / chunks; column < end; ++column) {
-    const int64_t train = ((lists.first + column) * p.units + lane.unit) * p.capacity;
-    int64_t spikes = 0;
-    while (lane.active && spikes < p.capacity && times[train + spikes] < kInfinity<T>) ++spikes;
-    const Event<T>* list = lists.events + column * lists.field;
-    int64_t before = spikes;  // spikes that the sweep has not passed yet, and the last of them
-    T spike = before > 0 ? times[train + before - 1] : -kInfinity<T>;
-    T l1 = T(0), l2 = T(0);
-    for (int64_t left = lists.counts[column]; left > 0; left -= kChunk) {
-      const unsigned staged = unsigned(min(int64_t(kChunk), left));
-      __syncthreads();  // the previous chunk has been read
-      if (threadIdx.x < staged) events[threadIdx.x] = list[left - 1 - threadIdx.x];
-      __syncthreads();
-      for (unsigned i = 0; i < staged; ++i) {
-        l1 *= events[i].decay * events[i].decay;
-        l2 *= events[i].decay;
-        while (spike > events[i].time) {
-          const T e = std::exp((events[i].time - spike) / tau), coefficient = q[train + --before];
-          l1 += coefficient * e * e;
-          l2 += coefficient * e;
-          spike = before > 0 ? times[train + before - 1] : -kInfinity<T>;
-        }
-        if (before < spikes) sum[events[i].row * p.units] += l1 - l2;
-      }
-    }
+struct Echoes {
+  T *times, *l1, *l2;     // (columns, capacity, units); sums as in list_echoes
+  int32_t* counts;        // (columns, units)
+  int64_t first, columns;
+};
+
+// For each spike t_k of a neuron, l1 = sum q_m exp(-2 (t_m - t_k)/tau) and l2 = sum q_m exp(-(t_m - t_k)/tau) over it and
+// the later spikes t_m.
+template <class T>
+__global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const T* __restrict__ q, Echoes<T> echoes) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= echoes.columns * p.units) return;
+  const int64_t train = (echoes.first * p.units + i) * p.capacity;
+  int64_t count = 0;
+  while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
+  echoes.counts[i] = int32_t(count);
+  int64_t place = i / p.units * p.capacity * p.units + i % p.units + count * p.units;
+  T l1 = T(0), l2 = T(0), next = T(0);
+  for (int64_t k = count - 1; k >= 0; --k) {
+    const T time = times[train + k], coefficient = q[train + k];
+    const T e = k + 1 < count ? std::exp((time - next) / tau) : T(0);
+    l1 = l1 * (e * e) + coefficient;
+    l2 = l2 * e + coefficient;
+    next = time;
+    place -= p.units;
+    echoes.times[place] = time;
+    echoes.l1[place] = l1;
+    echoes.l2[place] = l2;
   }
 }
 
-// Adds the chunks in order: the same bits in every run.
+// A thread is a weight in a chunk of the columns, and adds up what the input spikes of its row find in its neuron, column
+// after column: nobody else adds to its sum, and the order is the same in every run. The first columns start from 0.
+template <class T>
+__global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echoes<T> echoes, int64_t chunks, T scale,
+                            T* sums) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, size = p.rows() * p.units;
+  if (i >= chunks * size) return;
+  const int64_t chunk = i / size;
+  const uint32_t weight = uint32_t(i - chunk * size), units = uint32_t(p.units), row = weight / units;
+  const uint32_t line = uint32_t(p.kernel_width * p.channels);
+  const T* from = inputs + (int64_t(row / line) * p.width * p.channels + row % line) * p.slots;  // of the first column
+  const int64_t first = echoes.columns * chunk / chunks, end = echoes.columns * (chunk + 1) / chunks;
+  // Where in the image the next column is.
+  int64_t x = (echoes.first + first) % p.out_width(), y = (echoes.first + first) / p.out_width() % p.out_height();
+  const T* sample = from + (echoes.first + first) / p.positions() * p.sample_slots();
+  const int64_t pixel = p.channels * p.slots;
+  int64_t column = first, slot = 0;
+  const T* slots = sample + (y * p.width + x) * pixel;
+  T sum = echoes.first > 0 ? sums[i] : T(0);
+  while (column < end) {
+    // Several input slots are asked for before the first is waited for.
+    T ahead[kAhead];
+    int64_t neurons[kAhead];
+    BATS_UNROLL
+    for (int k = 0; k < kAhead; ++k) {
+      ahead[k] = column < end ? slots[slot] : kInfinity<T>;
+      neurons[k] = column;
+      if (++slot < p.slots) continue;
+      slot = 0;
+      ++column;
+      if (++x == p.out_width()) {
+        x = 0;
+        if (++y == p.out_height()) {
+          y = 0;
+          sample += p.sample_slots();
+        }
+      }
+      slots = sample + (y * p.width + x) * pixel;
+    }
+    BATS_UNROLL
+    for (int k = 0; k < kAhead; ++k) {
+      const T time = ahead[k];
+      if (!(time >= T(0) && time < kInfinity<T>)) continue;
+      const int64_t unit = weight - row * units, train = neurons[k] * p.capacity * units + unit;
+      const int32_t count = echoes.counts[neurons[k] * units + unit];
+      int32_t later = 0, last = count;  // the first spike after the input is in between
+      while (later < last) {
+        const int32_t middle = (later + last) / 2;
+        if (echoes.times[train + int64_t(middle) * units] > time) last = middle;
+        else later = middle + 1;
+      }
+      if (later == count) continue;
+      const int64_t at = train + int64_t(later) * units;
+      const T e = std::exp((time - echoes.times[at]) / tau);
+      sum += (echoes.l1[at] * e - echoes.l2[at]) * e;
+    }
+  }
+  sums[i] = scale * sum;
+}
+
+// Adds the chunks, some of them to each of several sums and then these: always in the same order.
 template <class T>
 __global__ void add_chunks(int64_t size, int64_t chunks, T tau, const T* __restrict__ sums, T* gradient) {
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= size) return;
+  __shared__ T partial[kPartial][kWarp];
+  const int lane = int(threadIdx.x) % kWarp, part = int(threadIdx.x) / kWarp;
+  const int64_t i = int64_t(blockIdx.x) * kWarp + lane;
   T sum = T(0);
-  for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += sums[chunk * size + i];
+  for (int64_t chunk = part; i < size && chunk < chunks; chunk += kPartial) sum += sums[chunk * size + i];
+  partial[part][lane] = sum;
+  __syncthreads();
+  if (part > 0 || i >= size) return;
+  for (int k = 1; k < kPartial; ++k) sum += partial[k][lane];
   gradient[i] = tau * sum;
 }
 
-// A thread is an input slot and looks at every later spike of the neurons that it reaches. A neuron spikes about once,
-// so these are hardly more exponentials than a sweep has steps, without its lists, barriers and sums over neurons.
+// A block has kLanes input slots of a sample. Several threads share a slot with a spike, and look at every later spike of
+// the neurons that it reaches. A neuron spikes about once, so these are hardly more exponentials than a sweep has steps,
+// without its lists.
 template <class T>
 __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, const T* __restrict__ kernel,
                                 const T* __restrict__ times, const T* __restrict__ q, T* gradient) {
-  const int64_t slot = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (slot >= p.batch * p.sample_slots()) return;
-  const T time = inputs[slot];
-  T sum = T(0);
-  if (time >= T(0) && time < kInfinity<T>) {
-    const int64_t pixel = slot / p.slots / p.channels, channel = slot / p.slots % p.channels;
-    const int64_t sample = pixel / (p.height * p.width), y = pixel / p.width % p.height, x = pixel % p.width;
-    const int64_t last_y = min(y, p.out_height() - 1), last_x = min(x, p.out_width() - 1);
-    for (int64_t out_y = max(int64_t(0), y - p.kernel_height + 1); out_y <= last_y; ++out_y) {
-      for (int64_t out_x = max(int64_t(0), x - p.kernel_width + 1); out_x <= last_x; ++out_x) {
-        const int64_t row = ((y - out_y) * p.kernel_width + x - out_x) * p.channels + channel;
-        const int64_t neuron = (sample * p.positions() + out_y * p.out_width() + out_x) * p.units;
-        for (int64_t unit = 0; unit < p.units; ++unit) {
-          const int64_t train = (neuron + unit) * p.capacity;
-          for (int64_t k = train; k < train + p.capacity && times[k] < kInfinity<T>; ++k) {
-            if (!(times[k] > time)) continue;
-            const T e = std::exp((time - times[k]) / tau);
-            sum += kernel[row * p.units + unit] * q[k] * (T(2) * e * e - e);
+  __shared__ uint32_t spikes[kLanes];
+  __shared__ T parts[kLanes];
+  __shared__ int count;
+  const uint32_t tiles = uint32_t((p.sample_slots() + kLanes - 1) / kLanes);
+  const int64_t sample = blockIdx.x / tiles;
+  const uint32_t own = blockIdx.x % tiles * kLanes + threadIdx.x;  // these are below 2^31, see gather
+  inputs += sample * p.sample_slots();
+  gradient += sample * p.sample_slots();
+  if (threadIdx.x == 0) count = 0;
+  __syncthreads();
+  if (own < p.sample_slots()) {
+    if (inputs[own] >= T(0) && inputs[own] < kInfinity<T>) spikes[atomicAdd(&count, 1)] = own;
+    else gradient[own] = T(0);
+  }
+  __syncthreads();
+  const int found = count, part = int(threadIdx.x) % kShare;
+  const uint32_t slots = uint32_t(p.slots), channels = uint32_t(p.channels), width = uint32_t(p.width);
+  for (int first = 0; first < found; first += kLanes / kShare) {
+    const int mine = first + int(threadIdx.x) / kShare;
+    T sum = T(0);
+    if (mine < found) {
+      const T time = inputs[spikes[mine]];
+      const uint32_t pixel = spikes[mine] / slots / channels, channel = spikes[mine] / slots % channels;
+      const int64_t y = pixel / width, x = pixel % width;
+      const int64_t last_y = min(y, p.out_height() - 1), last_x = min(x, p.out_width() - 1);
+      for (int64_t out_y = max(int64_t(0), y - p.kernel_height + 1); out_y <= last_y; ++out_y) {
+        for (int64_t out_x = max(int64_t(0), x - p.kernel_width + 1); out_x <= last_x; ++out_x) {
+          const int64_t row = ((y - out_y) * p.kernel_width + x - out_x) * p.channels + channel;
+          const int64_t neuron = (sample * p.positions() + out_y * p.out_width() + out_x) * p.units;
+          for (int64_t unit = part; unit < p.units; unit += kShare) {
+            const int64_t train = (neuron + unit) * p.capacity;
+            T factor = T(0);
+            for (int64_t k = train; k < train + p.capacity && times[k] < kInfinity<T>; ++k) {
+              if (!(times[k] > time)) continue;
+              const T e = std::exp((time - times[k]) / tau);
+              factor += q[k] * (T(2) * e * e - e);
+            }
+            if (factor != T(0)) sum += kernel[row * p.units + unit] * factor;  // no weight, be it NaN, acts on silence
           }
         }
       }
     }
+    parts[threadIdx.x] = sum;
+    __syncthreads();
+    if (mine < found && part == 0) {
+      for (int k = 1; k < kShare; ++k) sum += parts[threadIdx.x + k];
+      gradient[spikes[mine]] = sum;
+    }
+    __syncthreads();
   }
-  gradient[slot] = sum;
 }
 
 // Blocks in x only: as many as fit there are more than a GPU's memory has work for.
@@ -314,12 +408,20 @@ int64_t lists_bytes(const Problem& p) {
   return min(p.columns(), max(kListBytes / list_bytes<T>(p), int64_t(1))) * list_bytes<T>(p);
 }
 
-// More chunks occupy more threads and take more memory.
-template <class T>
+// As many chunks of the columns as it takes to occupy a GPU.
 int64_t sum_count(const Problem& p) {
-  const int64_t size = max(p.rows() * p.units, int64_t(1));
-  const int64_t enough = kSumThreads / threads(p.units, kSumThreads);
-  return min(p.columns(), max(min(enough, kSumBytes / (size * int64_t(sizeof(T)))), int64_t(1)));
+  return max(min(p.columns(), kSumThreads / max(p.rows() * p.units, int64_t(1))), int64_t(1));
+}
+
+template <class T>
+int64_t sums_bytes(const Problem& p) {
+  return sum_count(p) > 1 ? sum_count(p) * p.rows() * p.units * int64_t(sizeof(T)) : 0;
+}
+
+// Of a column.
+template <class T>
+int64_t echo_bytes(const Problem& p) {
+  return p.units * (3 * p.capacity * int64_t(sizeof(T)) + int64_t(sizeof(int32_t)));
 }
 
 // Lists the events of as many columns as the workspace holds, calls use(lists), and so on until all columns had their
@@ -354,7 +456,8 @@ int64_t peaks_bytes(const Problem& p) {
 
 template <class T>
 int64_t kernel_gradient_bytes(const Problem& p) {
-  return lists_bytes<T>(p) + sum_count<T>(p) * p.rows() * p.units * sizeof(T);
+  const int64_t group = max(kEchoBytes / max(echo_bytes<T>(p), int64_t(1)), int64_t(1));
+  return sums_bytes<T>(p) + min(p.columns(), group) * echo_bytes<T>(p);
 }
 
 template <class T>
@@ -377,23 +480,32 @@ const char* coefficients(const Problem& p, const Neuron& n, T min_slope, const T
 template <class T>
 const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
                             T* gradient, Workspace workspace, void* stream) {
-  const int64_t chunks = sum_count<T>(p), size = p.rows() * p.units;
-  T* sums = static_cast<T*>(workspace.data);
-  const Workspace rest{sums + chunks * size, workspace.bytes - chunks * size * int64_t(sizeof(T))};
-  const char* error =
-      for_each_group(p, inputs, kInfinity<T>, T(n.tau), rest, stream, [&](const Lists<T>& lists) {
-        return launch(sum_chunks<T>, chunks * Lane::tiles(p), threads(p.units, kLanes), stream, p, T(n.tau), lists,
-                      times, q, chunks, sums);
-      });
-  if (error) return error;
-  return launch_each(add_chunks<T>, size, stream, size, chunks, T(n.tau), sums, gradient);
+  const int64_t chunks = sum_count(p), size = p.rows() * p.units;
+  T* const sums = chunks > 1 ? static_cast<T*>(workspace.data) : gradient;
+  T* const rest = static_cast<T*>(workspace.data) + sums_bytes<T>(p) / int64_t(sizeof(T));
+  const int64_t group = (workspace.bytes - sums_bytes<T>(p)) / max(echo_bytes<T>(p), int64_t(1));
+  if (group < 1 && p.columns() > 0) return "workspace too small for a column";
+  for (int64_t first = 0; first == 0 || first < p.columns(); first += group) {
+    const int64_t columns = min(group, p.columns() - first), slots = columns * p.capacity * p.units;
+    const Echoes<T> echoes{rest, rest + slots, rest + 2 * slots, reinterpret_cast<int32_t*>(rest + 3 * slots), first,
+                           columns};
+    const char* error = launch_each(list_echoes<T>, columns * p.units, stream, p, T(n.tau), times, q, echoes);
+    if (error) return error;
+    const T scale = chunks == 1 && first + columns == p.columns() ? T(n.tau) : T(1);
+    error = launch_each(sum_weights<T>, chunks * size, stream, p, T(n.tau), inputs, echoes, chunks, scale, sums);
+    if (error) return error;
+    if (p.columns() == 0) break;
+  }
+  if (chunks == 1) return nullptr;
+  return launch(add_chunks<T>, (size + kWarp - 1) / kWarp, kWarp * kPartial, stream, size, chunks, T(n.tau), sums,
+                gradient);
 }
 
 template <class T>
 const char* times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
                            const T* q, T* gradient, void* stream) {
-  return launch_each(gather_gradient<T>, p.batch * p.sample_slots(), stream, p, T(n.tau), inputs, kernel, times, q,
-                     gradient);
+  return launch(gather_gradient<T>, p.batch * ((p.sample_slots() + kLanes - 1) / kLanes), kLanes, stream, p, T(n.tau),
+                inputs, kernel, times, q, gradient);
 }
 
 template <class T>

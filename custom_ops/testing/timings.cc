@@ -115,11 +115,12 @@ void time(const Case& c, const Data<float>& data, const std::vector<int32_t>& co
   same(&Arrays::peak);
 }
 
-void run() {
+void run(int64_t largest_batch) {
   Table table{device::copy_bandwidth()};
   std::printf("Large copy on the device: %.0f GB/s, read and written\n", 1e-9 * table.bandwidth);
   std::printf("Float; medians of replayed graphs; MB: the fewest that must move, and their share of that bandwidth\n");
   for (const Network& network : networks()) {
+    if (network.batch > largest_batch) continue;
     std::mt19937_64 random(1);
     Trains in = images(network.batch, &random);
     table.step = 0;
@@ -148,10 +149,11 @@ void run() {
 }  // namespace
 }  // namespace bats
 
-int main() {
+// The argument is the largest batch.
+int main(int count, char** arguments) {
   std::string why_none;
   const std::string name = bats::device::name(&why_none);
   if (name.empty()) return std::printf("There is no GPU: %s.\n", why_none.c_str()), bats::device::kNone;
   std::printf("%s\n", name.c_str());
-  bats::run();
+  bats::run(count > 1 ? std::atoll(arguments[1]) : 512);
 }
