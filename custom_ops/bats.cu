@@ -15,9 +15,11 @@ namespace bats::cuda {
 namespace {
 
 constexpr int kLanes = 128;          // the most neurons of a block
-constexpr int kChunk = 32;           // events that a block fetches at a time, one a thread: as many as the smallest has
-constexpr int kGatherThreads = 256;
-constexpr int kSharedEvents = 1024;  // lists up to this length are sorted in shared memory
+constexpr int kStagedEvents = 128;   // the most events that a block fetches at a time
+constexpr int kStagedWeights = 4096;
+constexpr int kFetch = 8;            // weights that a thread asks for at a time
+constexpr int kGatherThreads = 512;
+constexpr int kSharedEvents = 2560;  // lists up to this length are sorted in shared memory
 constexpr int kAhead = 4;            // input slots that a thread asks for at a time
 constexpr int kShare = 8;            // threads that share an input slot
 constexpr int kWarp = 32;
@@ -48,18 +50,25 @@ struct Lane {
         used(int(min(int64_t(kLanes), p.units - (unit - threadIdx.x)))), active(unit < p.units) {}
 };
 
+// An input spike of a column; see Event.
+template <class T>
+struct Arrival {
+  T time;
+  int32_t row, slot;
+};
+
 // Sorts by time and, at equal times, slot. No two events share both, so the result does not depend on the order before.
 // All comparators of this bitonic network point upwards: what pads the list to a power of two would be +inf and would
 // never move, so it need not exist.
-template <class T>
-__device__ void sort(Event<T>* events, int64_t count) {
+template <class Spike>
+__device__ void sort(Spike* events, int64_t count) {
   for (int64_t size = 2; size < 2 * count; size *= 2) {
     for (int64_t stride = size / 2; stride > 0; stride /= 2) {
       const int64_t mask = stride == size / 2 ? size - 1 : stride;
       for (int64_t i = threadIdx.x; 2 * i - (i & (stride - 1)) < count; i += blockDim.x) {
         const int64_t lower = 2 * i - (i & (stride - 1)), upper = lower ^ mask;
         if (upper >= count) continue;
-        const Event<T> x = events[lower], y = events[upper];
+        const Spike x = events[lower], y = events[upper];
         if (y.time < x.time || (y.time == x.time && y.slot < x.slot)) {
           events[lower] = y;
           events[upper] = x;
@@ -70,10 +79,33 @@ __device__ void sort(Event<T>* events, int64_t count) {
   }
 }
 
+template <class T>
+__device__ void copy(const Arrival<T>& from, Event<T>* to) {
+  to->time = from.time;
+  to->row = from.row;
+  to->slot = from.slot;
+}
+
+template <class T>
+__device__ void copy(const Event<T>&, Event<T>*) {}  // which are in place
+
+// Writes the events that spikes make until `end`, in time order.
+template <class T, class Spike>
+__device__ void list_sorted(Spike* spikes, int count, T end, T tau, Event<T>* events) {
+  sort(spikes, count);
+  for (int i = threadIdx.x; i < count; i += blockDim.x) {
+    const T step = (i + 1 < count ? spikes[i + 1].time : end) - spikes[i].time;
+    const T growth = step < kInfinity<T> ? growth_over(step, tau) : T(1);
+    copy(spikes[i], &events[i]);
+    events[i].growth = growth;
+    events[i].decay = T(1) / growth;
+  }
+}
+
 // A block lists the spikes before `end` of its column, as Gatherer and list_events of events.h do.
 template <class T>
 __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Lists<T> lists) {
-  __shared__ Event<T> shared[kSharedEvents];
+  __shared__ Arrival<T> shared[kSharedEvents];
   __shared__ int count;
   const int64_t column = lists.first + blockIdx.x;
   const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
@@ -84,46 +116,65 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
   __syncthreads();
   // All of these are below 2^31, where a division is several times cheaper.
   const uint32_t field = lists.field, slots = p.slots, line = p.kernel_width * p.channels * p.slots;
-  for (uint32_t i = threadIdx.x; i < field; i += blockDim.x) {
-    const int64_t slot = corner_slot + i / line * p.width * p.channels * p.slots + i % line;
-    const T time = corner[slot];
-    if (time >= T(0) && time < end)
-      events[atomicAdd(&count, 1)] = {time, T(0), T(0), int32_t(i / slots), int32_t(slot)};
+  for (uint32_t first = threadIdx.x; first < field; first += kAhead * blockDim.x) {
+    T ahead[kAhead];  // asked for before the first is waited for
+    BATS_UNROLL
+    for (uint32_t k = 0; k < kAhead; ++k) {
+      const uint32_t i = first + k * blockDim.x;
+      ahead[k] = i < field ? corner[corner_slot + i / line * p.width * p.channels * p.slots + i % line] : kInfinity<T>;
+    }
+    BATS_UNROLL
+    for (uint32_t k = 0; k < kAhead; ++k) {
+      if (!(ahead[k] >= T(0) && ahead[k] < end)) continue;
+      const uint32_t i = first + k * blockDim.x;
+      const int place = atomicAdd(&count, 1);
+      const int64_t slot = corner_slot + i / line * p.width * p.channels * p.slots + i % line;
+      const Arrival<T> arrival{ahead[k], int32_t(i / slots), int32_t(slot)};
+      if (place < kSharedEvents) shared[place] = arrival;
+      else copy(arrival, &events[place]);
+    }
   }
   __syncthreads();
-  Event<T>* sorted = count <= kSharedEvents ? shared : events;
-  if (sorted != events) {
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sorted[i] = events[i];
+  const int found = count;
+  if (found <= kSharedEvents) {
+    list_sorted(shared, found, end, tau, events);
+  } else {
+    for (int i = threadIdx.x; i < kSharedEvents; i += blockDim.x) copy(shared[i], &events[i]);
+    __syncthreads();
+    list_sorted(events, found, end, tau, events);
   }
-  __syncthreads();
-  sort(sorted, count);
-  for (int i = threadIdx.x; i < count; i += blockDim.x) {
-    if (sorted != events) events[i] = sorted[i];
-    const T step = (i + 1 < count ? sorted[i + 1].time : end) - sorted[i].time;
-    const T growth = step < kInfinity<T> ? growth_over(step, tau) : T(1);
-    events[i].growth = growth;
-    events[i].decay = T(1) / growth;
-  }
-  if (threadIdx.x == 0) lists.counts[blockIdx.x] = count;
+  if (threadIdx.x == 0) lists.counts[blockIdx.x] = found;
 }
 
-// Calls visit(index, event, weight) for the events of the lane's column in time order. It would wait for each weight in turn,
-// did it not ask for those of a whole chunk at once: of full length always, so that the loop can be unrolled.
+// Calls visit(index, event, weight) for the events of the lane's column in time order. All threads of the block, of which a
+// narrow layer has more than neurons, fetch the next events and their weights first: nobody waits for each weight in turn.
 template <class T, class Visit>
 __device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane,
                                const T* __restrict__ kernel, Visit visit) {
-  __shared__ Event<T> events[kChunk];
-  __shared__ T weights[kChunk][kLanes];
+  __shared__ Event<T> events[kStagedEvents];
+  __shared__ T weights[kStagedWeights];
+  int shift = 0;  // weights of an event are a power of two apart
+  while (1 << shift < lane.used) ++shift;
+  const unsigned column = threadIdx.x & ((1u << shift) - 1), step = blockDim.x >> shift;
+  const unsigned at_once = min(unsigned(kStagedEvents), unsigned(kStagedWeights) >> shift);
+  const T* unit = kernel + (lane.unit - threadIdx.x + column);
   const Event<T>* list = lists.events + lane.block * lists.field;
   const int64_t count = lists.counts[lane.block];
-  for (int64_t first = 0; first < count; first += kChunk) {
-    const unsigned staged = unsigned(min(int64_t(kChunk), count - first));
-    __syncthreads();  // the previous chunk has been read
-    if (threadIdx.x < kChunk) events[threadIdx.x] = list[first + min(threadIdx.x, staged - 1)];
+  for (int64_t first = 0; first < count; first += at_once) {
+    const unsigned staged = unsigned(min(int64_t(at_once), count - first));
+    __syncthreads();  // the events before have been read
+    for (unsigned i = threadIdx.x; i < staged; i += blockDim.x) events[i] = list[first + i];
     __syncthreads();
-    if (!lane.active) continue;
-    for (int i = 0; i < kChunk; ++i) weights[i][threadIdx.x] = kernel[events[i].row * p.units + lane.unit];
-    for (unsigned i = 0; i < staged; ++i) visit(first + i, events[i], weights[i][threadIdx.x]);
+    for (unsigned i = threadIdx.x >> shift; i < staged && column < unsigned(lane.used); i += kFetch * step) {
+      T fetched[kFetch];
+      BATS_UNROLL
+      for (unsigned k = 0; k < kFetch; ++k) fetched[k] = unit[events[min(i + k * step, staged - 1)].row * p.units];
+      BATS_UNROLL
+      for (unsigned k = 0; k < kFetch; ++k)
+        if (i + k * step < staged) weights[((i + k * step) << shift) + column] = fetched[k];
+    }
+    __syncthreads();
+    for (unsigned i = 0; lane.active && i < staged; ++i) visit(first + i, events[i], weights[(i << shift) + threadIdx.x]);
   }
 }
 
@@ -398,6 +449,14 @@ int64_t threads(int64_t wanted, int64_t limit) { return min(limit, max(int64_t(1
 
 int64_t field(const Problem& p) { return p.rows() * p.slots; }
 
+// For simulate and find_peaks: a power of two, a thread for each neuron of the tile, and more of them where there may be
+// many events to fetch.
+int64_t lane_threads(const Problem& p) {
+  int64_t count = kWarp;
+  while (count < kLanes && (count < p.units || count < field(p))) count *= 2;
+  return count;
+}
+
 template <class T>
 int64_t list_bytes(const Problem& p) {
   return field(p) * sizeof(Event<T>) + sizeof(int32_t);
@@ -466,7 +525,7 @@ const char* spikes(const Problem& p, const Neuron& n, const T* inputs, const T* 
   const cudaError_t error = cudaMemsetAsync(overflow, 0, sizeof(*overflow), static_cast<cudaStream_t>(stream));
   if (error != cudaSuccess) return cudaGetErrorString(error);
   return for_each_group(p, inputs, T(n.simulation_time), T(n.tau), workspace, stream, [&](const Lists<T>& lists) {
-    return launch(simulate<T>, lists.columns * Lane::tiles(p), threads(p.units, kLanes), stream, p, n, lists, kernel,
+    return launch(simulate<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel,
                   times, counts, slopes, reinterpret_cast<unsigned long long*>(overflow));
   });
 }
@@ -512,7 +571,7 @@ template <class T>
 const char* peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
                   int32_t* slots, T* ones, Workspace workspace, void* stream) {
   return for_each_group(p, inputs, T(n.simulation_time), T(n.tau), workspace, stream, [&](const Lists<T>& lists) {
-    return launch(find_peaks<T>, lists.columns * Lane::tiles(p), threads(p.units, kLanes), stream, p, n, lists, kernel,
+    return launch(find_peaks<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel,
                   peak, times, slopes, slots, ones);
   });
 }
