@@ -540,6 +540,7 @@ template <class T>
 const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
                             T* gradient, Workspace workspace, void* stream) {
   const int64_t chunks = sum_count(p), size = p.rows() * p.units;
+  if (size > std::numeric_limits<uint32_t>::max()) return "more weights than 32 bits count";
   T* const sums = chunks > 1 ? static_cast<T*>(workspace.data) : gradient;
   T* const rest = static_cast<T*>(workspace.data) + sums_bytes<T>(p) / int64_t(sizeof(T));
   const int64_t group = (workspace.bytes - sums_bytes<T>(p)) / max(echo_bytes<T>(p), int64_t(1));

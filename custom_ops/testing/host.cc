@@ -8,6 +8,8 @@ namespace bats::device {
 
 std::string name(std::string*) { return "the CPU"; }
 
+const bool kParallel = false;
+
 void* allocate(int64_t bytes) {
   void* data = std::malloc(bytes);
   if (bytes > 0) std::memset(data, 0xee, bytes);

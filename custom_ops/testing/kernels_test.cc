@@ -91,11 +91,14 @@ void run(int random_layers, int step) {
   }
   uint64_t seed = 1;
   for (size_t i = 0; i < cases.size(); i += step) {
-    check<double>(cases[i], seed);
-    check<float>(cases[i], seed++);
+    attempt([&] { check<double>(cases[i], seed); });
+    attempt([&] { check<float>(cases[i], seed); });
+    ++seed;
   }
-  report();
-  expect(step > 1 || summary.full > 100, "too few trains are full");
+  attempt([&] {
+    report();
+    expect(step > 1 || summary.full > 100, "too few trains are full");
+  });
 }
 
 }  // namespace
@@ -108,4 +111,5 @@ int main(int count, char** arguments) {
   if (name.empty()) return std::printf("There is no GPU: %s.\n", why_none.c_str()), bats::device::kNone;
   std::printf("CUDA kernels on %s against CPU kernels\n", name.c_str());
   bats::run(count > 1 ? std::atoi(arguments[1]) : 24, count > 2 ? std::atoi(arguments[2]) : 1);
+  return bats::failures > 0;
 }

@@ -29,12 +29,26 @@ struct Case {
 
 inline std::string now;  // the case at hand
 
+inline int64_t failures = 0;
+
+struct Failure {};  // of the case at hand: the others may say more
+
 template <class... Arguments>
 [[noreturn]] void fail(const char* format, Arguments... arguments) {
   std::fprintf(stderr, "FAILED %s: ", now.c_str());
   std::fprintf(stderr, format, arguments...);
   std::fputc('\n', stderr);
-  std::exit(1);
+  ++failures;
+  throw Failure();
+}
+
+// Goes on after a failure of the work.
+template <class Work>
+void attempt(Work work) {
+  try {
+    work();
+  } catch (const Failure&) {
+  }
 }
 
 inline void expect(bool holds, const char* what) {

@@ -131,19 +131,19 @@ void run(int64_t largest_batch) {
       const Case c = layer_of(network, layer, in, &random, &data);
       now = c.name;
       const Results<float> cpu = on_cpu(c, data, threaded);
-      compare(c, data, cpu);
+      attempt([&] { compare(c, data, cpu); });
       int64_t spikes = 0;
       for (int32_t count : cpu.counts) spikes += count;
       std::printf(" %s: %ld inputs a neuron, %ld spikes a sample\n", layer.name, long(c.p.rows()),
                   long(spikes / network.batch));
-      time(c, data, cpu.counts, &layer == &network.layers.front(), &table);
+      attempt([&] { time(c, data, cpu.counts, &layer == &network.layers.front(), &table); });
       std::fflush(stdout);
       in = next(c.p, layer.kernel > 0, cpu.times);
     }
     table.row("training step", table.step, table.step_bytes, "");
   }
   std::printf("\nThe results of these layers: ");
-  report();
+  attempt(report);
 }
 
 }  // namespace
@@ -155,5 +155,6 @@ int main(int count, char** arguments) {
   const std::string name = bats::device::name(&why_none);
   if (name.empty()) return std::printf("There is no GPU: %s.\n", why_none.c_str()), bats::device::kNone;
   std::printf("%s\n", name.c_str());
-  bats::run(count > 1 ? std::atoll(arguments[1]) : 512);
+  bats::attempt([&] { bats::run(count > 1 ? std::atoll(arguments[1]) : 512); });
+  return bats::failures > 0;
 }
