@@ -21,12 +21,15 @@ constexpr int kFetch = 8;            // weights that a thread asks for at a time
 constexpr int kGatherThreads = 512;
 constexpr int kSharedEvents = 2560;  // lists up to this length are sorted in shared memory
 constexpr int kAhead = 4;            // input slots that a thread asks for at a time
+constexpr uint32_t kWeights = 4;     // of a thread that sums them up
 constexpr int kShare = 8;            // threads that share an input slot
 constexpr int kWarp = 32;
 constexpr int kPartial = 8;          // sums of chunks at a time
 constexpr int64_t kListBytes = int64_t(256) << 20;
 constexpr int64_t kEchoBytes = int64_t(64) << 20;
-constexpr int64_t kSumThreads = int64_t(1) << 18;  // enough to occupy a GPU
+constexpr int64_t kSumThreads = int64_t(1) << 17;  // enough to occupy a GPU
+constexpr int64_t kMostChunks = 256;
+constexpr int64_t kMost32 = std::numeric_limits<uint32_t>::max() / 2;
 
 // The input events of `columns` columns, starting with column `first`, in the workspace.
 template <class T>
@@ -294,64 +297,80 @@ __global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const
   }
 }
 
-// A thread is a weight in a chunk of the columns, and adds up what the input spikes of its row find in its neuron, column
-// after column: nobody else adds to its sum, and the order is the same in every run. The first columns start from 0.
+// Weights of a thread of sum_weights: of one row, and so many neurons apart.
+BATS_DEVICE inline int64_t weights_apart(const Problem& p) { return (p.units + kWeights - 1) / kWeights; }
+
+// A thread has some weights of a row and a chunk of the columns. Of each input spike there it finds, in the neurons of its
+// weights, what the later spikes add, and keeps the sums: nobody else adds to them, and the order is the same in every
+// run. The first columns start from 0. All numbers but those of memory are below 2^32.
 template <class T>
-__global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echoes<T> echoes, int64_t chunks, T scale,
+__global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echoes<T> echoes, uint32_t chunks, T scale,
                             T* sums) {
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x, size = p.rows() * p.units;
-  if (i >= chunks * size) return;
-  const int64_t chunk = i / size;
-  const uint32_t weight = uint32_t(i - chunk * size), units = uint32_t(p.units), row = weight / units;
-  const uint32_t line = uint32_t(p.kernel_width * p.channels);
-  const T* from = inputs + (int64_t(row / line) * p.width * p.channels + row % line) * p.slots;  // of the first column
-  const int64_t first = echoes.columns * chunk / chunks, end = echoes.columns * (chunk + 1) / chunks;
-  // Where in the image the next column is.
-  int64_t x = (echoes.first + first) % p.out_width(), y = (echoes.first + first) / p.out_width() % p.out_height();
-  const T* sample = from + (echoes.first + first) / p.positions() * p.sample_slots();
-  const int64_t pixel = p.channels * p.slots;
-  int64_t column = first, slot = 0;
-  const T* slots = sample + (y * p.width + x) * pixel;
-  T sum = echoes.first > 0 ? sums[i] : T(0);
-  while (column < end) {
+  const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x, apart = uint32_t(weights_apart(p)), units = uint32_t(p.units);
+  const uint32_t chunk = i / (uint32_t(p.rows()) * apart), place = i % (uint32_t(p.rows()) * apart);
+  if (chunk >= chunks) return;
+  const uint32_t row = place / apart, unit = place % apart, line = uint32_t(p.kernel_width * p.channels);
+  const uint32_t columns = uint32_t(echoes.columns), share = (columns + chunks - 1) / chunks;
+  const uint32_t first = min(chunk * share, columns), end = min(first + share, columns);
+  // Where in the image the next column is, and how far it is to the one after.
+  const uint32_t out_width = uint32_t(p.out_width()), out_height = uint32_t(p.out_height());
+  const uint32_t position = uint32_t(echoes.first) + first, slots = uint32_t(p.slots);
+  uint32_t x = position % out_width, y = position / out_width % out_height;
+  const int64_t pixel = p.channels * p.slots, to_line = (p.width - out_width + 1) * pixel;
+  const int64_t to_sample = p.sample_slots() - ((out_height - 1) * p.width + out_width - 1) * pixel;
+  const T* from = inputs + position / out_width / out_height * p.sample_slots() + (y * p.width + x) * pixel +
+                  (row / line * p.width * p.channels + row % line) * p.slots;
+  sums += int64_t(chunk) * p.rows() * units + int64_t(row) * units + unit;
+  T sum[kWeights];
+  BATS_UNROLL
+  for (uint32_t w = 0; w < kWeights; ++w)
+    sum[w] = echoes.first > 0 && unit + w * apart < units ? sums[w * apart] : T(0);
+  for (uint32_t column = first, slot = 0; column < end;) {
     // Several input slots are asked for before the first is waited for.
     T ahead[kAhead];
-    int64_t neurons[kAhead];
+    uint32_t where[kAhead];
     BATS_UNROLL
     for (int k = 0; k < kAhead; ++k) {
-      ahead[k] = column < end ? slots[slot] : kInfinity<T>;
-      neurons[k] = column;
-      if (++slot < p.slots) continue;
+      ahead[k] = column < end ? from[slot] : kInfinity<T>;
+      where[k] = column;
+      if (++slot < slots) continue;
       slot = 0;
       ++column;
-      if (++x == p.out_width()) {
-        x = 0;
-        if (++y == p.out_height()) {
-          y = 0;
-          sample += p.sample_slots();
-        }
-      }
-      slots = sample + (y * p.width + x) * pixel;
+      const bool last = ++x == out_width;
+      x = last ? 0 : x;
+      y += last;
+      const bool bottom = y == out_height;
+      y = bottom ? 0 : y;
+      from += bottom ? to_sample : last ? to_line : pixel;
     }
     BATS_UNROLL
     for (int k = 0; k < kAhead; ++k) {
       const T time = ahead[k];
       if (!(time >= T(0) && time < kInfinity<T>)) continue;
-      const int64_t unit = weight - row * units, train = neurons[k] * p.capacity * units + unit;
-      const int32_t count = echoes.counts[neurons[k] * units + unit];
-      int32_t later = 0, last = count;  // the first spike after the input is in between
-      while (later < last) {
-        const int32_t middle = (later + last) / 2;
-        if (echoes.times[train + int64_t(middle) * units] > time) last = middle;
-        else later = middle + 1;
+      const int32_t* counts = echoes.counts + int64_t(where[k]) * units + unit;
+      int32_t count[kWeights];
+      BATS_UNROLL
+      for (uint32_t w = 0; w < kWeights; ++w) count[w] = unit + w * apart < units ? counts[w * apart] : 0;
+      const int64_t trains = int64_t(where[k]) * p.capacity * units + unit;
+      BATS_UNROLL
+      for (uint32_t w = 0; w < kWeights; ++w) {
+        const int64_t train = trains + w * apart;
+        int32_t later = 0, last = count[w];  // the first spike after the input is in between
+        while (later < last) {
+          const int32_t middle = (later + last) / 2;
+          if (echoes.times[train + int64_t(middle) * units] > time) last = middle;
+          else later = middle + 1;
+        }
+        if (later == count[w]) continue;
+        const int64_t at = train + int64_t(later) * units;
+        const T e = std::exp((time - echoes.times[at]) / tau);
+        sum[w] += (echoes.l1[at] * e - echoes.l2[at]) * e;
       }
-      if (later == count) continue;
-      const int64_t at = train + int64_t(later) * units;
-      const T e = std::exp((time - echoes.times[at]) / tau);
-      sum += (echoes.l1[at] * e - echoes.l2[at]) * e;
     }
   }
-  sums[i] = scale * sum;
+  BATS_UNROLL
+  for (uint32_t w = 0; w < kWeights; ++w)
+    if (unit + w * apart < units) sums[w * apart] = scale * sum[w];
 }
 
 // Adds the chunks, some of them to each of several sums and then these: always in the same order.
@@ -467,9 +486,10 @@ int64_t lists_bytes(const Problem& p) {
   return min(p.columns(), max(kListBytes / list_bytes<T>(p), int64_t(1))) * list_bytes<T>(p);
 }
 
-// As many chunks of the columns as it takes to occupy a GPU.
+// As many chunks of the columns as it takes to occupy a GPU, but not so many that to add them up takes long.
 int64_t sum_count(const Problem& p) {
-  return max(min(p.columns(), kSumThreads / max(p.rows() * p.units, int64_t(1))), int64_t(1));
+  const int64_t enough = kSumThreads / max(p.rows() * weights_apart(p), int64_t(1));
+  return max(min(p.columns(), min(enough, kMostChunks)), int64_t(1));
 }
 
 template <class T>
@@ -540,7 +560,7 @@ template <class T>
 const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
                             T* gradient, Workspace workspace, void* stream) {
   const int64_t chunks = sum_count(p), size = p.rows() * p.units;
-  if (size > std::numeric_limits<uint32_t>::max()) return "more weights than 32 bits count";
+  if (size > kMost32 || p.columns() > kMost32) return "more weights or columns than 32 bits count";
   T* const sums = chunks > 1 ? static_cast<T*>(workspace.data) : gradient;
   T* const rest = static_cast<T*>(workspace.data) + sums_bytes<T>(p) / int64_t(sizeof(T));
   const int64_t group = (workspace.bytes - sums_bytes<T>(p)) / max(echo_bytes<T>(p), int64_t(1));
@@ -552,7 +572,8 @@ const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, 
     const char* error = launch_each(list_echoes<T>, columns * p.units, stream, p, T(n.tau), times, q, echoes);
     if (error) return error;
     const T scale = chunks == 1 && first + columns == p.columns() ? T(n.tau) : T(1);
-    error = launch_each(sum_weights<T>, chunks * size, stream, p, T(n.tau), inputs, echoes, chunks, scale, sums);
+    error = launch_each(sum_weights<T>, chunks * p.rows() * weights_apart(p), stream, p, T(n.tau), inputs, echoes,
+                        uint32_t(chunks), scale, sums);
     if (error) return error;
     if (p.columns() == 0) break;
   }
