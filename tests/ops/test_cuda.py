@@ -12,6 +12,7 @@ HOST = ["-x", "c++", "-include", str(OPS / "testing" / "host_execution.h")]
 SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ was not found")
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make was not found")
 needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc was not found")
 
 
@@ -21,7 +22,12 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 def build_and_run(folder: Path, flags: list[str], random_layers: int) -> str:
     """Builds the comparison of the kernels, its files at once, and returns what it prints."""
-    sources: dict[str, list[str]] = {"cpu.cc": [], "bats.cu": HOST, "testing/kernels_test.cc": [], "testing/host.cc": []}
+    sources: dict[str, list[str]] = {
+        "cpu.cc": [],
+        "bats.cu": HOST,
+        "testing/kernels_test.cc": [],
+        "testing/host.cc": [],
+    }
     building = []
     for source, how in sources.items():
         command = ["g++", "-std=c++17", "-Wall", "-Wextra", *flags, *how, "-c", str(OPS / source)]
@@ -87,12 +93,11 @@ def test_cuda_kernels_compile_and_keep_to_registers(tmp_path):
     assert [kernel for kernel in kernels if kernel[2] != expected] == []
 
 
+@needs_make
 @needs_compiler
 @needs_nvcc
 def test_gpu_check_builds_from_the_sources_alone(tmp_path):
     """And passes where there is no GPU; where there is one, this compares and times the kernels on it."""
-    if shutil.which("make") is None:
-        pytest.skip("make was not found")
     shutil.copy(OPS.parent / "Makefile", tmp_path)
     shutil.copytree(OPS, tmp_path / "custom_ops")
     done = run("make", "-C", tmp_path, "gpu-check")
@@ -102,6 +107,7 @@ def test_gpu_check_builds_from_the_sources_alone(tmp_path):
     assert "nothing was run" in done.stdout or "training step" in done.stdout
 
 
+@needs_make
 def test_gpu_check_without_nvcc():
     done = subprocess.run(
         ["make", "-C", OPS.parent, "gpu-check", "NVCC=no-such-nvcc"], capture_output=True, text=True, timeout=60
