@@ -3,6 +3,8 @@
 #define TTFS_KERAS_TESTING_COMPARISON_H_
 
 #include <algorithm>
+#include <cmath>
+#include <type_traits>
 
 #include "on_cpu.h"
 #include "on_gpu.h"

@@ -2,6 +2,9 @@
 #ifndef TTFS_KERAS_TESTING_ON_GPU_H_
 #define TTFS_KERAS_TESTING_ON_GPU_H_
 
+#include <cstring>
+#include <utility>
+
 #include "../cuda.h"
 #include "device.h"
 #include "layer.h"
