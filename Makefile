@@ -42,9 +42,8 @@ bench: $(VENV)/.package
 	$(BIN)/python -m benchmarks.stbp
 
 # Needs nvcc and g++ but no Python, and of this repository only custom_ops; BASELINE=<custom_ops of another version> times both.
-gpu-check: export BASELINE := $(abspath $(BASELINE))
 gpu-check:
-	@NVCC=$(NVCC) custom_ops/testing/gpu_check.sh
+	@NVCC=$(NVCC) BASELINE=$(abspath $(BASELINE)) custom_ops/testing/gpu_check.sh
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
