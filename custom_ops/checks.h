@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -25,9 +26,8 @@ class Checks {
   void expect(bool holds, const std::string& expected, const std::string& received) {
     if (!holds) problems_.push_back(absl::StrCat("expected ", expected, ". Received: ", received));
   }
-  absl::Status status() const {
-    if (problems_.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrJoin(problems_, "; "));
+  void verify() const {
+    if (!problems_.empty()) throw std::invalid_argument(absl::StrJoin(problems_, "; "));
   }
 
  private:
@@ -99,16 +99,6 @@ inline TensorShape train_shape(const Problem& p) {
 
 inline void expect_shape(const Tensor& tensor, const TensorShape& shape, const char* name, Checks* checks) {
   checks->expect(tensor.shape() == shape, absl::StrCat(name, " ", shape.DebugString()), tensor.shape().DebugString());
-}
-
-inline absl::Status bad_times(int64_t count) {
-  if (count == 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("expected spike times of 0 or later, or inf. Received: ", count, " that are negative or NaN"));
-}
-
-inline absl::Status handed_on_wrongly() {
-  return absl::InvalidArgumentError("expected what the op of this layer handed on to its gradients");
 }
 
 }  // namespace bats

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "lanes.h"
-#include "lists.h"
 
 namespace bats {
 
@@ -59,21 +58,23 @@ class Gatherer {
   using Tile = WideTile<T>;
 
  public:
-  // Appends the spikes before `end` in the receptive field of a column, in time order; those at equal times keep the
-  // order of their slots. Returns the number of times that are neither inf nor 0 or later: negative ones and NaN.
-  int64_t gather(const Problem& p, const T* times, int64_t column, T end, std::vector<Arrival<T>>* arrivals) {
+  // Lists the input spikes of a column until the end of the simulation, in time order; those at equal times keep the order
+  // of their slots. Returns how many times are NaN or negative; if any are, there is no list.
+  int64_t gather(const Problem& p, const Neuron& n, const T* times, int64_t column, std::vector<Event<T>>* events) {
+    const T end = T(n.simulation_time);
     const T* sample = times + column / p.positions() * p.sample_slots();
     const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
     const int64_t pixel = p.channels * p.slots, span = p.kernel_width * pixel;  // contiguous, a kernel row's worth
     const double rows_per_slot = 1.0 / double(p.slots);
     int64_t bad = 0;
     found_.resize(span + kAtOnce);
+    arrivals_.clear();
     for (int64_t line = 0; line < p.kernel_height; ++line) {
       const int64_t first = ((y + line) * p.width + x) * pixel;
       const T* slots = sample + first;
       const int64_t found = find(slots, span, end, &bad);
-      arrivals->resize(arrivals->size() + found);
-      Arrival<T>* arrival = arrivals->data() + arrivals->size() - found;
+      arrivals_.resize(arrivals_.size() + found);
+      Arrival<T>* arrival = arrivals_.data() + arrivals_.size() - found;
       for (int64_t i = 0; i < found; ++i) {
         arrival[i].time = slots[found_[i]] + T(0);  // -0.0 + 0.0 is 0.0: the sign bit must not disturb the order of keys
         // In the middle of its slot no index below 2^31 is rounded into another row, and this is faster than to divide.
@@ -81,8 +82,16 @@ class Gatherer {
         arrival[i].slot = int32_t(first) + found_[i];
       }
     }
-    if (!bad) sort_by_time(arrivals, &scratch_);  // NaN has no place in an order
-    return bad;
+    if (bad) return bad;  // NaN has no place in an order
+    sort_by_time(&arrivals_, &scratch_);
+    events->resize(arrivals_.size());
+    for (size_t i = 0; i < arrivals_.size(); ++i) {
+      const Arrival<T>& now = arrivals_[i];
+      const T step = (i + 1 < arrivals_.size() ? arrivals_[i + 1].time : end) - now.time;
+      const T growth = growth_over(step, T(n.tau));
+      (*events)[i] = {now.time, growth, T(1) / growth, now.row, now.slot};
+    }
+    return 0;
   }
 
  private:
@@ -121,20 +130,9 @@ class Gatherer {
     return found;
   }
 
-  std::vector<Arrival<T>> scratch_;
+  std::vector<Arrival<T>> arrivals_, scratch_;
   std::vector<int32_t> found_;
 };
-
-// Writes the events that arrivals in time order make until `end`.
-template <class T>
-void list_events(const std::vector<Arrival<T>>& arrivals, T end, T tau, Event<T>* events) {
-  for (size_t i = 0; i < arrivals.size(); ++i) {
-    const Arrival<T>& now = arrivals[i];
-    const T step = (i + 1 < arrivals.size() ? arrivals[i + 1].time : end) - now.time;
-    const T growth = growth_over(step, tau);
-    events[i] = {now.time, growth, T(1) / growth, now.row, now.slot};
-  }
-}
 
 }  // namespace bats
 
