@@ -1,4 +1,4 @@
-// What an op expects of its inputs, and the errors that say what it got.
+// Checks of the inputs of an op. Errors say what was expected and what was received.
 #ifndef TTFS_KERAS_CHECKS_H_
 #define TTFS_KERAS_CHECKS_H_
 
@@ -26,6 +26,7 @@ class Checks {
   void expect(bool holds, const std::string& expected, const std::string& received) {
     if (!holds) problems_.push_back(absl::StrCat("expected ", expected, ". Received: ", received));
   }
+  // Throws if anything was wrong.
   void verify() const {
     if (!problems_.empty()) throw std::invalid_argument(absl::StrJoin(problems_, "; "));
   }
@@ -34,7 +35,7 @@ class Checks {
   std::vector<std::string> problems_;
 };
 
-// A positive, finite scalar input; scalars live on the host, so that reading one never waits for a device.
+// A positive, finite scalar input. Scalars are in host memory: reading one never waits for a device.
 template <class T>
 double positive(OpKernelContext* context, const char* name, Checks* checks) {
   const Tensor* tensor;
@@ -44,11 +45,11 @@ double positive(OpKernelContext* context, const char* name, Checks* checks) {
   const double value = tensor->flat<T>()(0);
   const bool valid = value > 0 && value < std::numeric_limits<double>::infinity();
   checks->expect(valid, absl::StrCat(name, " to be positive and finite"), absl::StrCat(value));
-  return valid ? value : 1;  // one problem of a constant is enough
+  return valid ? value : 1;  // so that the same constant is not reported twice
 }
 
-// A constant of the neuron as the kernels need it. If rounding to T made it 0 or infinite, neurons without weights would
-// fire.
+// A constant of the neuron as the kernels use it. Rounded to T it must be neither 0 nor infinite: a threshold of 0 would be
+// reached without any input.
 template <class T>
 double normal(double value, const std::string& name, Checks* checks) {
   using Limits = std::numeric_limits<T>;
@@ -83,7 +84,7 @@ inline Problem problem(const TensorShape& times, const TensorShape& kernel, int6
   const int64_t limit = std::numeric_limits<int32_t>::max();
   checks->expect(p.sample_slots() <= limit && p.rows() <= limit && capacity <= limit,
                  "fewer than 2^31 input slots of a sample", absl::StrCat(p.sample_slots()));
-  // Columns of no units take memory, too.
+  // A layer without units still allocates memory for its columns.
   const double outputs = double(p.columns()) * std::max(double(p.units), 1.0) * std::max(double(capacity), 1.0);
   checks->expect(outputs < std::ldexp(1, 57), "fewer than 2^57 output slots", absl::StrCat(outputs));
   return p;

@@ -9,36 +9,54 @@
 namespace bats::cpu {
 namespace {
 
-// Lists and records the events of all columns until the end of the simulation.
+// The input spikes of all columns until the end of the simulation, and what is recorded of them.
 template <class T>
-std::vector<std::vector<Event<T>>> find_events(const Problem& p, const Neuron& n, const T* times,
-                                               const Parallel& parallel, Record<T>* record) {
-  std::vector<std::vector<Event<T>>> columns(p.columns());
+struct Inputs {
+  std::vector<std::vector<Arrival<T>>> columns;
+  std::unique_ptr<T[]> growths;  // (events), E of the next event, or of the end of the simulation, relative to each
+  Events<T> events;
+
+  int64_t total() const { return events.places.size; }
+  Column<T> operator[](int64_t column) const {
+    const int64_t start = events.splits[column];
+    return {columns[column].data(), growths.get() + start, events.decays.data + start, int32_t(columns[column].size())};
+  }
+};
+
+template <class T>
+Inputs<T> find_inputs(const Problem& p, const Neuron& n, const T* times, const Parallel& parallel, Record<T>* record) {
+  const T end = T(n.simulation_time), tau = T(n.tau);
+  Inputs<T> inputs{std::vector<std::vector<Arrival<T>>>(p.columns()), nullptr, {}};
   std::atomic<int64_t> bad{0};
   parallel(p.columns(), 2 * p.rows() * p.slots, [&](int64_t first, int64_t last) {
     Gatherer<T> gatherer;
-    for (int64_t i = first; i < last; ++i) bad += gatherer.gather(p, n, times, i, &columns[i]);
+    for (int64_t i = first; i < last; ++i) bad += gatherer.gather(p, times, i, end, &inputs.columns[i]);
   });
   if (bad)
     throw std::invalid_argument("expected spike times of 0 or later, or inf. Received: " + std::to_string(bad) +
                                 " that are negative or NaN");
   std::vector<int64_t> splits{0};
-  for (const auto& events : columns) splits.push_back(splits.back() + int64_t(events.size()));
-  const Events<T> recorded = record->events(splits.size(), splits.back());
-  std::copy(splits.begin(), splits.end(), recorded.splits.data);
-  parallel(p.columns(), 4 * (1 + splits.back() / std::max<int64_t>(p.columns(), 1)), [&](int64_t first, int64_t last) {
-    for (int64_t i = first, k = splits[first]; i < last; ++i) {
-      for (const Event<T>& event : columns[i]) {
-        recorded.places[k] = {event.row, event.slot};
-        recorded.decays[k++] = event.decay;
+  for (const auto& column : inputs.columns) splits.push_back(splits.back() + int64_t(column.size()));
+  const int64_t total = splits.back();
+  inputs.growths.reset(new T[total]);
+  inputs.events = record->events(splits.size(), total);
+  std::copy(splits.begin(), splits.end(), inputs.events.splits.data);
+  parallel(p.columns(), 40 * (1 + total / std::max<int64_t>(p.columns(), 1)), [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const std::vector<Arrival<T>>& column = inputs.columns[i];
+      for (size_t k = 0; k < column.size(); ++k) {
+        const T growth = growth_over((k + 1 < column.size() ? column[k + 1].time : end) - column[k].time, tau);
+        inputs.growths[splits[i] + k] = growth;
+        inputs.events.decays[splits[i] + k] = T(1) / growth;
+        inputs.events.places[splits[i] + k] = {column[k].row, column[k].slot};
       }
     }
   });
-  return columns;
+  return inputs;
 }
 
-// Cuts the columns into pieces of equal length: enough of them to occupy many threads together with the tiles, and each
-// with enough events to be worth what a piece costs.
+// Cuts the columns into pieces of equal length: enough tasks, one per tile and piece, to occupy many threads, but not more
+// pieces than `worth`, as each has a cost of its own.
 struct Pieces {
   int64_t count, columns;
   Pieces(const Problem& p, int64_t tiles, int64_t worth)
@@ -48,7 +66,7 @@ struct Pieces {
   int64_t first(int64_t piece) const { return columns * piece / count; }
 };
 
-// A layer whose units are cut into such tiles.
+// A layer whose units are cut into tiles of this type.
 template <class Tile>
 class TiledLayer final : public Layer<typename Tile::Number> {
  public:
@@ -61,15 +79,16 @@ class TiledLayer final : public Layer<typename Tile::Number> {
 
   void spikes(const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts, int64_t* overflow,
               Record<T>* record) override {
-    const auto events = find_events(p_, n, inputs, parallel_, record);
+    const Inputs<T> found = find_inputs(p_, n, inputs, parallel_, record);
     std::atomic<int64_t> truncated{0};
-    record_crossings(kernel, events, 20, record, [&](int64_t tile, int64_t column, const Lanes<T>* rows, auto* crossings) {
+    auto simulate = [&](int64_t tile, int64_t column, const Lanes<T>* rows, auto* crossings) {
       const int64_t first = tile * Tile::width, neuron = column * p_.units + first;
       Simulation<Tile> simulation{times + neuron * p_.capacity, counts + neuron, p_.capacity, int(first), used(tile),
                                   crossings, 0};
-      simulation.run(n, events[column], rows);
+      simulation.run(n, found[column], rows);
       if (simulation.truncated) truncated += simulation.truncated;
-    });
+    };
+    record_crossings(kernel, 20 * found.total(), record, simulate);
     *overflow = truncated;
   }
 
@@ -77,26 +96,34 @@ class TiledLayer final : public Layer<typename Tile::Number> {
                     T* q, Totals<T>* totals) override {
     expect_handed_on(belong(crossings, crossings.slopes, nullptr));
     const int64_t cost = 40 * (1 + crossings.places.size / std::max<int64_t>(lists_, 1));
+    std::atomic<bool> fit{true};
     parallel_(lists_, cost, [&](int64_t first, int64_t last) {
       for (int64_t list = first; list < last; ++list) {
-        const int64_t neuron = list % p_.columns() * p_.units, start = crossings.splits[list];
-        const int64_t tile = list / p_.columns() * Tile::width;
-        // Each spike's time and gradient are somewhere else: all of them are fetched before the first is needed.
-        auto slot = [&](const CrossingPlace& place) { return (neuron + place.unit) * p_.capacity + place.index; };
-        for (int64_t i = start; i < crossings.splits[list + 1]; ++i) {
-          __builtin_prefetch(gradient + slot(crossings.places[i]));
-          __builtin_prefetch(times + slot(crossings.places[i]));
+        const int64_t start = crossings.splits[list], end = crossings.splits[list + 1];
+        const int32_t unit = int32_t(list / p_.columns() * Tile::width);
+        const int64_t train = (list % p_.columns() * p_.units + unit) * p_.capacity;  // of the first neuron
+        // Times and gradients are scattered over the trains: prefetch all of them before the first is used.
+        int64_t slots[Tile::width];  // of the next spike of each neuron
+        for (int lane = 0; lane < Tile::width; ++lane) slots[lane] = train + lane * p_.capacity;
+        for (int64_t i = start; i < end; ++i) {
+          const int64_t slot = slots[crossings.places[i].unit - unit]++;
+          __builtin_prefetch(gradient + slot);
+          __builtin_prefetch(times + slot);
         }
+        for (int lane = 0; lane < Tile::width; ++lane)
+          if (slots[lane] > train + (lane + 1) * p_.capacity) fit = false;
+        if (!fit) return;
         Adjoint<T> adjoints[Tile::width];
         Totals<T> sum{};
-        for (int64_t i = crossings.splits[list + 1] - 1; i >= start; --i) {
-          const int64_t at = slot(crossings.places[i]);
-          q[i] = adjoints[crossings.places[i].unit - tile].coefficient(times[at], crossings.slopes[i], gradient[at],
-                                                                       min_slope, n, &sum);
+        for (int64_t i = end - 1; i >= start; --i) {
+          const int lane = crossings.places[i].unit - unit;
+          const int64_t slot = --slots[lane];
+          q[i] = adjoints[lane].coefficient(times[slot], crossings.slopes[i], gradient[slot], min_slope, n, &sum);
         }
         totals[list] = sum;
       }
     });
+    expect_handed_on(fit);
   }
 
   void kernel_gradient(const Neuron& n, const Backward<T>& from, T* gradient) override {
@@ -123,7 +150,7 @@ class TiledLayer final : public Layer<typename Tile::Number> {
       });
       return;
     }
-    // Each piece of the columns has sums of its own, added in order: the same bits whatever the number of threads.
+    // The sums of the pieces are added in order: the same bits for any number of threads.
     Tiles<Tile> sums(p_, tiles_ * pieces.count);
     parallel_(tiles_ * pieces.count, cost, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) sum(task % tiles_, task / tiles_, &sums, task);
@@ -154,7 +181,7 @@ class TiledLayer final : public Layer<typename Tile::Number> {
               Lanes<T> sum = {};
               for (int v = 0; v < Tile::vectors; ++v) {
                 const Lanes<T> factor = T(2) * l1.v[v] - l2.v[v];
-                sum += factor != T(0) ? w[v] * factor : Lanes<T>();  // no weight, be it NaN, acts on silent neurons
+                sum += factor != T(0) ? w[v] * factor : Lanes<T>();  // a NaN weight of a silent neuron has no effect
               }
               for (int lane = 0; lane < Tile::lanes; ++lane) slots[event.slot] += sum[lane];
             };
@@ -167,32 +194,32 @@ class TiledLayer final : public Layer<typename Tile::Number> {
 
   void peaks(const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes, int32_t* slots,
              Record<T>* record) override {
-    const auto events = find_events(p_, n, inputs, parallel_, record);
-    record_crossings(kernel, events, 40, record, [&](int64_t tile, int64_t column, const Lanes<T>* rows, auto* crossings) {
-      const std::vector<Event<T>>& list = events[column];
+    const Inputs<T> found = find_inputs(p_, n, inputs, parallel_, record);
+    auto find_peaks = [&](int64_t tile, int64_t column, const Lanes<T>* rows, auto* crossings) {
+      const Column<T> events = found[column];
       Tile a, b, best, at, slope;
       Mask<T> where[Tile::vectors];  // the event that starts the interval of the peak
       for (int v = 0; v < Tile::vectors; ++v) {
         best.v[v] = Lanes<T>() - kInfinity<T>;
         where[v] = Mask<T>() - 1;
       }
-      for (int32_t i = 0; i < int32_t(list.size()); ++i) {
-        const Event<T>& event = list[i];
-        const Lanes<T>* w = rows + int64_t(event.row) * Tile::vectors;
+      for (int32_t i = 0; i < events.size; ++i) {
+        const T growth = events.growths[i], decay = events.decays[i];
+        const Lanes<T>* w = rows + int64_t(events.arrivals[i].row) * Tile::vectors;
         for (int v = 0; v < Tile::vectors; ++v) {
           a.v[v] += w[v];
           b.v[v] += w[v];
-          if (event.growth > T(1)) {
+          if (growth > T(1)) {
             Lanes<T> value, vertex, rise;
-            interval_peak(a.v[v], b.v[v], event.growth, event.decay, &value, &vertex, &rise);
+            interval_peak(a.v[v], b.v[v], growth, decay, &value, &vertex, &rise);
             const auto higher = value > best.v[v];
             best.v[v] = higher ? value : best.v[v];
             at.v[v] = higher ? vertex : at.v[v];
             slope.v[v] = higher ? rise : slope.v[v];
             where[v] = higher ? Mask<T>() + i : where[v];
           }
-          a.v[v] *= event.decay * event.decay;
-          b.v[v] *= event.decay;
+          a.v[v] *= decay * decay;
+          b.v[v] *= decay;
         }
       }
       const size_t before = crossings->size();
@@ -200,23 +227,24 @@ class TiledLayer final : public Layer<typename Tile::Number> {
         const int64_t unit = tile * Tile::width + lane, neuron = column * p_.units + unit;
         const int32_t event = int32_t(where[lane / Tile::lanes][lane % Tile::lanes]);
         const T vertex = lane_array(at)[lane];
-        const Peak<T> found = locate_peak(list.data(), int64_t(list.size()), event, vertex, lane_array(slope)[lane], n);
+        const Peak<T> located = locate_peak(events.arrivals, events.size, event, vertex, lane_array(slope)[lane], n);
         peak[neuron] = T(n.tau) * lane_array(best)[lane];
-        times[neuron] = found.time;
-        slopes[neuron] = found.slope;
-        slots[neuron] = found.slot;
+        times[neuron] = located.time;
+        slopes[neuron] = located.slope;
+        slots[neuron] = located.slot;
         if (event < 0) continue;
-        crossings->push_back({{event, int32_t(unit), 0}, vertex > T(0) ? vertex : list[event].growth, T(1)});
+        crossings->push_back({{event, int32_t(unit)}, 0, vertex > T(0) ? vertex : events.growths[event], T(1)});
       }
       std::stable_sort(crossings->begin() + before, crossings->end(),
                        [](const auto& x, const auto& y) { return x.place.event < y.place.event; });
-    });
+    };
+    record_crossings(kernel, 40 * found.total(), record, find_peaks);
   }
 
  private:
   int used(int64_t tile) const { return Tiles<Tile>::used(p_, tile); }
 
-  static bool within(int64_t index, int64_t size) { return 0 <= index && index < size; }
+  static bool within(int64_t index, int64_t size) { return uint64_t(index) < uint64_t(size); }
 
   static bool split(const Array<int64_t>& splits, int64_t lists, int64_t items) {
     return splits.size == lists + 1 && splits[0] == 0 && splits[lists] == items &&
@@ -228,12 +256,14 @@ class TiledLayer final : public Layer<typename Tile::Number> {
     if (!split(crossings.splits, lists_, crossings.places.size) || values.size != crossings.places.size) return false;
     for (int64_t list = 0; list < lists_; ++list) {
       const int64_t column = list % p_.columns(), tile = list / p_.columns();
-      const int64_t count = events ? events->splits[column + 1] - events->splits[column] : kAny;
+      uint32_t last_event = 0, last_lane = 0;  // negative values count as large ones
       for (int64_t i = crossings.splits[list]; i < crossings.splits[list + 1]; ++i) {
-        const auto& [event, unit, index] = crossings.places[i];
-        if (!within(event, count) || !within(unit - tile * Tile::width, used(tile)) || !within(index, p_.capacity))
-          return false;
+        last_event = std::max(last_event, uint32_t(crossings.places[i].event));
+        last_lane = std::max(last_lane, uint32_t(crossings.places[i].unit - int32_t(tile * Tile::width)));
       }
+      if (crossings.splits[list] == crossings.splits[list + 1]) continue;
+      if (int64_t(last_lane) >= used(tile)) return false;
+      if (events && last_event >= events->splits[column + 1] - events->splits[column]) return false;
     }
     return true;
   }
@@ -248,18 +278,15 @@ class TiledLayer final : public Layer<typename Tile::Number> {
   }
 
   // Runs work(tile, column, rows, found) for all tiles of all columns, where `rows` are those of the tile's kernel and
-  // `found` takes the crossings, and records these; `cost` is in cycles per event.
+  // `found` takes the crossings, and records these; `cost` is in cycles per tile.
   template <class Work>
-  void record_crossings(const T* kernel, const std::vector<std::vector<Event<T>>>& events, int64_t cost,
-                        Record<T>* record, Work work) {
-    int64_t total = 0;
-    for (const auto& list : events) total += int64_t(list.size());
+  void record_crossings(const T* kernel, int64_t cost, Record<T>* record, Work work) {
     const Pieces pieces(p_, tiles_, p_.columns());
     const int64_t tasks = tiles_ * pieces.count;
     std::vector<std::vector<Crossing<T>>> found(tasks);
     std::vector<int64_t> splits(1 + lists_);
-    parallel_(tasks, cost * (1 + total / pieces.count), [&](int64_t first, int64_t last) {
-      Tiles<Tile> weights(p_, 1);  // the tile at hand, loaded where it is used, stays in the cache
+    parallel_(tasks, 20 + cost / pieces.count, [&](int64_t first, int64_t last) {
+      Tiles<Tile> weights(p_, 1);  // the current tile, which stays in the cache
       for (int64_t task = first, loaded = -1; task < last; ++task) {
         const int64_t tile = task / pieces.count, piece = task % pieces.count;
         if (tile != loaded) weights.load(0, loaded = tile, kernel);
@@ -285,8 +312,6 @@ class TiledLayer final : public Layer<typename Tile::Number> {
     });
   }
 
-  static constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
-
   const Problem p_;
   const int64_t tiles_, lists_;
   const Parallel parallel_;
@@ -294,7 +319,7 @@ class TiledLayer final : public Layer<typename Tile::Number> {
 
 }  // namespace
 
-// Tiles are as wide as the units need: few of them fit into one or two registers.
+// Few units fit into tiles of one or two registers.
 template <class T>
 std::unique_ptr<Layer<T>> layer(const Problem& p, const Parallel& parallel) {
   if (p.units <= Tile<T, 1>::width) return std::make_unique<TiledLayer<Tile<T, 1>>>(p, parallel);

@@ -47,7 +47,7 @@ class RecordOutputs final : public Record<T> {
     return {next<int64_t>({splits}, 0), next<EventPlace>({events, 2}, 1), next<T>({events}, 2)};
   }
   Crossings<T> crossings(int64_t splits, int64_t crossings, int64_t slopes) override {
-    return {next<int64_t>({splits}, 3), next<CrossingPlace>({crossings, 3}, 4), next<T>({crossings}, 5),
+    return {next<int64_t>({splits}, 3), next<CrossingPlace>({crossings, 2}, 4), next<T>({crossings}, 5),
             next<T>({slopes}, 6)};
   }
 

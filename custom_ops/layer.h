@@ -34,15 +34,15 @@ struct Events {
   Array<T> decays;           // (events), exp(-s/tau), s the time to the next event or to the end of the simulation
 };
 
-// Which neuron of a column spikes, and when.
+// Which neuron of a column spikes, and after which input.
 struct CrossingPlace {
   int32_t event;  // the last one before the spike, counted from the first of the column
   int32_t unit;
-  int32_t index;  // in the spike train
 };
 
 // The output spikes of all columns. The units are cut into tiles of as many neurons as fit into the SIMD registers; there is
-// one list per tile and column, all columns of the first tile first. A list is ordered by event, and by time within a neuron.
+// one list per tile and column, all columns of the first tile first. A list is ordered by event, and has all spikes of a neuron
+// in the order of its spike train.
 template <class T>
 struct Crossings {
   Array<int64_t> splits;        // (tiles x columns + 1)

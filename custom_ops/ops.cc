@@ -1,4 +1,4 @@
-// The ops as TensorFlow sees them. See problem.h for the layout: a dense layer is a 1 x 1 image.
+// Signatures, shape functions and documentation of the ops. A dense layer is the convolution of a 1 x 1 image.
 #include <vector>
 
 #include "tensorflow/core/framework/common_shape_fns.h"
@@ -38,7 +38,7 @@ absl::Status Ranks(InferenceContext* c, int first, const std::vector<int>& ranks
 void SetRecord(InferenceContext* c, int first) {
   const DimensionHandle events = c->UnknownDim(), crossings = c->UnknownDim();
   const ShapeHandle splits = c->Vector(InferenceContext::kUnknownDim);
-  for (ShapeHandle shape : {splits, c->Matrix(events, 2), c->Vector(events), splits, c->Matrix(crossings, 3),
+  for (ShapeHandle shape : {splits, c->Matrix(events, 2), c->Vector(events), splits, c->Matrix(crossings, 2),
                             c->Vector(crossings), splits})
     c->set_output(first++, shape);
 }
@@ -125,9 +125,9 @@ the CPU simulates at a time, as many as its vector registers hold.
 event_splits: (columns + 1); the input spikes of column i are events event_splits[i] to event_splits[i + 1] - 1, in time order.
 event_places: (events, 2): row of the kernel, slot in the flat input of the sample.
 event_decays: (events): exp(-s / (2 tau_s)), s the time to the next event or to the end of the simulation.
-crossing_splits: (tiles x columns + 1), tile by tile; the output spikes of each tile of each column, as event_splits.
-crossing_places: (crossings, 3): the last event before the spike, counted from the first of its column; unit; index in the
-    spike train.
+crossing_splits: (tiles x columns + 1), tile by tile; the output spikes of each tile of each column, as event_splits. A list is
+    ordered by event, and has all spikes of a neuron in the order of its spike train.
+crossing_places: (crossings, 2): the last event before the spike, counted from the first of its column; unit.
 crossing_decays: (crossings): exp(-s / (2 tau_s)), s the time from that event to the spike.
 crossing_slopes: (crossings): du/dt at the spike.
 
@@ -151,13 +151,13 @@ REGISTER_OP("TtfsKeras>BatsCoefficients")
 Divides the gradient of each spike, resets included, by the slope of the membrane there.
 
 crossing_*: see TtfsKeras>BatsSpikes.
-min_slope: what is taken for smaller slopes.
+min_slope: smaller slopes count as this one.
 coefficients: one for each of crossing_slopes.
-totals: for each of some groups of neurons the gradients of threshold and delta_threshold, and its part of 2 tau_s times
-    that of 2 tau_s.
+totals: (groups of neurons, 3): the parts of each group in the gradients of threshold and delta_threshold, and in 2 tau_s times
+    the gradient of 2 tau_s.
 )doc");
 
-// With respect to the input `of` of the layer's op.
+// `of`: the input of the forward op, `input`: its index.
 #define BATS_REGISTER_GRADIENT(name, of, input)                                              \
   REGISTER_OP(name)                                                                         \
       .Attr("T: {float, double}")                                                           \
@@ -202,7 +202,7 @@ The largest membrane potential that each neuron reaches where it is never reset,
 
 peaks: (batch, out_height, out_width, units), -inf without input spikes.
 peak_times: when, in seconds, inf without input spikes.
-slopes: du/dt just before, where an input or the end of the simulation cuts the rise off, else 0.
-slots: that input's place in the flat input of the sample, or -1.
+slopes: du/dt just before the peak if an input or the end of the simulation cuts the rise off, else 0.
+slots: the slot of that input in the flat input of the sample, or -1.
 event_*, crossing_*: see TtfsKeras>BatsSpikes; a peak is a spike with slope 1.
 )doc");

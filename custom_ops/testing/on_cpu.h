@@ -54,9 +54,10 @@ void move_crossings(const Case& c, const Data<T>& data, const Results<T>& r, con
     const T* sample = data.inputs.data() + column / p.positions() * p.sample_slots();
     auto event_time = [&](int32_t event) { return sample[events.places[events.splits[column] + event].slot]; };
     std::vector<Moved> moved;
+    std::vector<int64_t> next(p.units);  // spike of each unit
     for (int64_t i = crossings.splits[list]; i < crossings.splits[list + 1]; ++i) {
       auto [place, decay, slope] = Moved{crossings.places[i], crossings.decays[i], crossings.slopes[i]};
-      const int64_t at = (column * p.units + place.unit) * p.capacity + place.index;
+      const int64_t at = (column * p.units + place.unit) * p.capacity + next[place.unit]++;
       if (r.times[at] != r.trains[at]) {
         while (place.event >= 0 && event_time(place.event) >= r.trains[at]) --place.event;
         decay = T(0);  // without a cause, without an effect
@@ -104,9 +105,10 @@ Results<T> on_cpu(const Case& c, const Data<T>& data, const cpu::Parallel& paral
   const Crossings<T>& crossings = spikes.crossings();
   for (int64_t list = 0; list + 1 < crossings.splits.size; ++list) {
     const int64_t column = list % p.columns();
+    std::vector<int64_t> next(p.units);  // spike of each unit
     for (int64_t i = crossings.splits[list]; i < crossings.splits[list + 1]; ++i) {
-      const auto& [event, unit, index] = crossings.places[i];
-      const int64_t neuron = column * p.units + unit, slot = neuron * p.capacity + index;
+      const auto& [event, unit] = crossings.places[i];
+      const int64_t neuron = column * p.units + unit, index = next[unit]++, slot = neuron * p.capacity + index;
       const EventPlace& cause = spikes.events().places[spikes.events().splits[column] + event];
       expect(r.times[slot] < kInfinity<T> && index < r.counts[neuron], "a crossing is no spike");
       expect(r.times[slot] > inputs[column / p.positions() * p.sample_slots() + cause.slot],

@@ -98,15 +98,12 @@ def resizes(name):
         *((name, replaced(1, 2**62)) for name in ("event_splits", "crossing_splits")),
         *((name, replaced(1, -(2**62))) for name in ("event_splits", "crossing_splits")),
         *(("event_places", replaced((-1, field), bad)) for field, size in enumerate((20, 20)) for bad in (-1, size)),
-        # Of the last crossing: event, unit, index.
-        *(
-            ("crossing_places", replaced((-1, field), bad))
-            for field, size in enumerate((20, 70, 6))
-            for bad in (-1, size)
-        ),
+        # Of the last crossing: event, unit.
+        *(("crossing_places", replaced((-1, field), bad)) for field, size in enumerate((20, 70)) for bad in (-1, size)),
         ("crossing_places", replaced((0, 1), 69)),  # a unit of another tile
+        ("crossing_places", replaced((slice(7), 1), 0)),  # more spikes than max_spikes
         ("crossing_slopes", lambda x: x[:, np.newaxis][:, [0, 0]]),
-        ("crossing_places", lambda x: x[:, :2]),
+        ("crossing_places", lambda x: x[:, :1]),
     ],
 )
 def test_gradients_take_only_what_the_layer_handed_on(name, change):
@@ -165,7 +162,7 @@ def test_an_op_s_signature_gives_the_ranks_of_what_it_hands_on():
         return layer.spikes
 
     graph.get_concrete_function()
-    columns = {"event_places": [None, 2], "crossing_places": [None, 3]}
+    columns = {"event_places": [None, 2], "crossing_places": [None, 2]}
     assert shapes == {name: 2 * [columns.get(name, [None])] for name in RECORD}
 
 
