@@ -48,8 +48,8 @@ double positive(OpKernelContext* context, const char* name, Checks* checks) {
   return valid ? value : 1;  // so that the same constant is not reported twice
 }
 
-// A constant of the neuron as the kernels use it. Rounded to T it must be neither 0 nor infinite: a threshold of 0 would be
-// reached without any input.
+// A constant of the neuron as the kernels use it. Rounded to T it must be neither 0 nor infinite: a threshold of 0
+// would be reached without any input.
 template <class T>
 double normal(double value, const std::string& name, Checks* checks) {
   using Limits = std::numeric_limits<T>;

@@ -55,8 +55,8 @@ Inputs<T> find_inputs(const Problem& p, const Neuron& n, const T* times, const P
   return inputs;
 }
 
-// Cuts the columns into pieces of equal length: enough tasks, one per tile and piece, to occupy many threads, but not more
-// pieces than `worth`, as each has a cost of its own.
+// Cuts the columns into pieces of equal length: enough tasks, one per tile and piece, to occupy many threads, but not
+// more pieces than `worth`, as each has a cost of its own.
 struct Pieces {
   int64_t count, columns;
   Pieces(const Problem& p, int64_t tiles, int64_t worth)
@@ -83,8 +83,8 @@ class TiledLayer final : public Layer<typename Tile::Number> {
     std::atomic<int64_t> truncated{0};
     auto simulate = [&](int64_t tile, int64_t column, const Lanes<T>* rows, auto* crossings) {
       const int64_t first = tile * Tile::width, neuron = column * p_.units + first;
-      Simulation<Tile> simulation{times + neuron * p_.capacity, counts + neuron, p_.capacity, int(first), used(tile),
-                                  crossings, 0};
+      Simulation<Tile> simulation{
+          times + neuron * p_.capacity, counts + neuron, p_.capacity, int(first), used(tile), crossings, 0};
       simulation.run(n, found[column], rows);
       if (simulation.truncated) truncated += simulation.truncated;
     };
@@ -271,10 +271,12 @@ class TiledLayer final : public Layer<typename Tile::Number> {
   bool belong(const Backward<T>& from) const {
     const Events<T>& events = from.events;
     return split(events.splits, p_.columns(), events.places.size) && events.decays.size == events.places.size &&
-           std::all_of(events.places.begin(), events.places.end(), [&](const EventPlace& place) {
-             return within(place.row, p_.rows()) && within(place.slot, p_.sample_slots());
-           }) &&
-           from.coefficients.size == from.crossings.places.size && belong(from.crossings, from.crossings.decays, &events);
+           std::all_of(events.places.begin(), events.places.end(),
+                       [&](const EventPlace& place) {
+                         return within(place.row, p_.rows()) && within(place.slot, p_.sample_slots());
+                       }) &&
+           from.coefficients.size == from.crossings.places.size &&
+           belong(from.crossings, from.crossings.decays, &events);
   }
 
   // Runs work(tile, column, rows, found) for all tiles of all columns, where `rows` are those of the tile's kernel and

@@ -86,8 +86,7 @@ template <class T>
 class GpuLayer final : public Layer<T> {
  public:
   GpuLayer(OpKernelContext* context, const Problem& p)
-      : context_(context), p_(p),
-        stream_(context->op_device_context()->stream()->platform_specific_handle().stream) {}
+      : context_(context), p_(p), stream_(context->op_device_context()->stream()->platform_specific_handle().stream) {}
 
   int64_t groups() const override { return p_.neurons(); }
 

@@ -16,10 +16,10 @@ struct Arrival {
   int32_t row, slot;
 };
 
-// Sorts by time and keeps the order of equal times. Long lists are sorted by radix: with std::stable_sort instead, a training step
-// of the convolutional network of benchmarks/bats.py took 1.25 times as long, with std::sort 1.3 times. (784-800-10: no
-// difference.) Non-negative floats have the order of the integers with the same bits; the digits are those of the difference
-// from the least key.
+// Sorts by time and keeps the order of equal times. Long lists are sorted by radix: with std::stable_sort instead, a
+// training step of the convolutional network of benchmarks/bats.py took 1.25 times as long, with std::sort 1.3 times.
+// (784-800-10: no difference.) Non-negative floats have the order of the integers with the same bits; the digits are
+// those of the difference from the least key.
 template <class T>
 void sort_by_time(std::vector<Arrival<T>>* items, std::vector<Arrival<T>>* scratch) {
   using Key = std::conditional_t<sizeof(T) == sizeof(uint32_t), uint32_t, uint64_t>;
@@ -90,8 +90,8 @@ class Gatherer {
   static constexpr int kAtOnce = 4;
   static constexpr uint64_t kTop = uint64_t(1) << 63;
 
-  // Lists in found_ the indices of the times before `end`, adds to `bad` the number of negative or NaN times, and returns
-  // the number found, which is meaningless if some are bad.
+  // Lists in found_ the indices of the times before `end`, adds to `bad` the number of negative or NaN times, and
+  // returns the number found, which is meaningless if some are bad.
   int64_t find(const T* times, int64_t size, T end, int64_t* bad) {
     const Lanes<T> zero = {}, ends = zero + end;
     Truths<T> valid = at_most<T>(zero, zero);
@@ -108,7 +108,8 @@ class Gatherer {
       const int64_t after = found + __builtin_popcountll(left);
       // A branch for each spike would be mispredicted often: several indices are written at once, needed or not.
       do {
-        for (int i = 0; i < kAtOnce; ++i, left &= left - 1) found_[found + i] = int32_t(k) + __builtin_ctzll(left | kTop);
+        for (int i = 0; i < kAtOnce; ++i, left &= left - 1)
+          found_[found + i] = int32_t(k) + __builtin_ctzll(left | kTop);
         found += kAtOnce;
       } while (found < after);
       found = after;

@@ -65,8 +65,8 @@ class SpikesOp : public BatsOp {
     int32_t* counts = output<int32_t>(context, 1, neuron_shape(p)).data;
     int64_t* overflow = output<int64_t>(context, 2, {}).data;
     RecordOutputs<T> record(context, 3);
-    layer<T>(context, p)->spikes(n, input<T>(context, 0).data, input<T>(context, 1).data, times, counts, overflow,
-                                 &record);
+    layer<T>(context, p)
+        ->spikes(n, input<T>(context, 0).data, input<T>(context, 1).data, times, counts, overflow, &record);
   }
 
   int64_t max_spikes_;
@@ -89,10 +89,10 @@ class CoefficientsOp : public BatsOp {
     const Neuron n{tau, 0, rate<T>(context, "delta_threshold", tau, &checks), 0};
     checks.verify();
     // Only the outputs matter here, and a 1 x 1 kernel has as many of them as the input has positions.
-    const Problem p{times.dim_size(0), times.dim_size(1), times.dim_size(2), 1, 1, 1, 1, times.dim_size(3),
-                    times.dim_size(4)};
-    const Crossings<T> crossings{input<int64_t>(context, 2), input<CrossingPlace>(context, 3), {},
-                                 input<T>(context, 4)};
+    const Problem p{times.dim_size(0), times.dim_size(1), times.dim_size(2), 1, 1, 1, 1,
+                    times.dim_size(3), times.dim_size(4)};
+    const Crossings<T> crossings{
+        input<int64_t>(context, 2), input<CrossingPlace>(context, 3), {}, input<T>(context, 4)};
     const auto on_device = layer<T>(context, p);
     T* q = output<T>(context, 0, {crossings.slopes.size}).data;
     static_assert(sizeof(Totals<T>) == 3 * sizeof(T));
@@ -156,21 +156,21 @@ class PeaksOp : public BatsOp {
     T* slopes = output<T>(context, 2, neuron_shape(p)).data;
     int32_t* slots = output<int32_t>(context, 3, neuron_shape(p)).data;
     RecordOutputs<T> record(context, 4);
-    layer<T>(context, p)->peaks(n, input<T>(context, 0).data, input<T>(context, 1).data, peak, times, slopes, slots,
-                                &record);
+    layer<T>(context, p)
+        ->peaks(n, input<T>(context, 0).data, input<T>(context, 1).data, peak, times, slopes, slots, &record);
   }
 };
 
-// Scalars stay on the host, so that to read one is never to wait for a device.
+// Scalars are in host memory; see `positive`.
 #define BATS_KERNEL(DEVICE, T, Op, name, host) \
   REGISTER_KERNEL_BUILDER(Name(name).Device(DEVICE).TypeConstraint<T>("T") host.HostMemory("tau_s"), Op<T>);
 
-#define BATS_KERNELS(DEVICE, T)                                                                               \
-  BATS_KERNEL(DEVICE, T, SpikesOp, "TtfsKeras>BatsSpikes",                                                    \
-              .HostMemory("threshold").HostMemory("delta_threshold").HostMemory("simulation_time"))           \
-  BATS_KERNEL(DEVICE, T, PeaksOp, "TtfsKeras>BatsPeaks", .HostMemory("simulation_time"))                      \
-  BATS_KERNEL(DEVICE, T, CoefficientsOp, "TtfsKeras>BatsCoefficients", .HostMemory("delta_threshold"))        \
-  BATS_KERNEL(DEVICE, T, KernelGradientOp, "TtfsKeras>BatsKernelGradient", )                                  \
+#define BATS_KERNELS(DEVICE, T)                                                                        \
+  BATS_KERNEL(DEVICE, T, SpikesOp, "TtfsKeras>BatsSpikes",                                             \
+              .HostMemory("threshold").HostMemory("delta_threshold").HostMemory("simulation_time"))    \
+  BATS_KERNEL(DEVICE, T, PeaksOp, "TtfsKeras>BatsPeaks", .HostMemory("simulation_time"))               \
+  BATS_KERNEL(DEVICE, T, CoefficientsOp, "TtfsKeras>BatsCoefficients", .HostMemory("delta_threshold")) \
+  BATS_KERNEL(DEVICE, T, KernelGradientOp, "TtfsKeras>BatsKernelGradient", )                           \
   BATS_KERNEL(DEVICE, T, TimesGradientOp, "TtfsKeras>BatsTimesGradient", )
 
 BATS_KERNELS(tensorflow::DEVICE_CPU, float)

@@ -44,8 +44,8 @@ struct Tile {
   Lanes<T> v[vectors] = {};
 };
 
-// Four registers: enough independent work to hide the latency of a multiplication, and a tile of a 784-row kernel (200 KB
-// at most) stays in the L2 cache.
+// Four registers: enough independent work to hide the latency of a multiplication, and a tile of a 784-row kernel (200
+// KB at most) stays in the L2 cache.
 template <class T>
 using WideTile = Tile<T, 4>;
 
@@ -144,8 +144,9 @@ class Tiles {
 
   Tiles(const Problem& p, int64_t tiles)
       : rows_(p.rows()), units_(p.units),
-        data_(static_cast<T*>(::operator new(std::max<int64_t>(tiles * rows_, 1) * sizeof(Tile),
-                                             std::align_val_t(64)))) {}
+        data_(
+            static_cast<T*>(::operator new(std::max<int64_t>(tiles * rows_, 1) * sizeof(Tile), std::align_val_t(64)))) {
+  }
 
   static constexpr int64_t width = Tile::width;
   static int64_t count(const Problem& p) { return (p.units + width - 1) / width; }

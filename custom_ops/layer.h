@@ -1,5 +1,5 @@
-// The kernels of a BATS layer, whatever the device, and what its forward pass hands on to its backward pass. All arrays are
-// row-major; shapes are those of problem.h.
+// The kernels of a BATS layer, whatever the device, and what its forward pass hands on to its backward pass. All arrays
+// are row-major; shapes are those of problem.h.
 #ifndef TTFS_KERAS_LAYER_H_
 #define TTFS_KERAS_LAYER_H_
 
@@ -40,9 +40,9 @@ struct CrossingPlace {
   int32_t unit;
 };
 
-// The output spikes of all columns. The units are cut into tiles of as many neurons as fit into the SIMD registers; there is
-// one list per tile and column, all columns of the first tile first. A list is ordered by event, and has all spikes of a neuron
-// in the order of its spike train.
+// The output spikes of all columns. The units are cut into tiles of as many neurons as fit into the SIMD registers;
+// there is one list per tile and column, all columns of the first tile first. A list is ordered by event, and has all
+// spikes of a neuron in the order of its spike train.
 template <class T>
 struct Crossings {
   Array<int64_t> splits;        // (tiles x columns + 1)
@@ -60,8 +60,8 @@ class Record {
   virtual Crossings<T> crossings(int64_t splits, int64_t crossings, int64_t slopes) = 0;
 };
 
-// What the gradients of kernel and input times are computed from: the arrays of the forward pass and a coefficient for each
-// slope.
+// What the gradients of kernel and input times are computed from: the arrays of the forward pass and a coefficient for
+// each slope.
 template <class T>
 struct Backward {
   const T *inputs, *times;
@@ -70,21 +70,21 @@ struct Backward {
   Array<T> coefficients;
 };
 
-// Implemented for the CPU in cpu.cc and for the GPU in devices.h. Arguments that do not fit throw std::invalid_argument, a
-// device that fails std::runtime_error.
+// Implemented for the CPU in cpu.cc and for the GPU in devices.h. Arguments that do not fit throw
+// std::invalid_argument, a device that fails std::runtime_error.
 template <class T>
 class Layer {
  public:
   virtual ~Layer() = default;
 
-  // Simulates the layer. Writes times (padded with inf), counts, and the number of neurons whose train was full when they
-  // crossed the threshold once more.
+  // Simulates the layer. Writes times (padded with inf), counts, and the number of neurons whose train was full when
+  // they crossed the threshold once more.
   virtual void spikes(const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts, int64_t* overflow,
                       Record<T>* record) = 0;
 
-  // The largest membrane potential without any reset, at the end of the first interval or later, and its time; -inf and inf
-  // for a neuron without input spikes. Where an input or the end of the simulation cuts the rise off, du/dt just before,
-  // otherwise 0; the slot of that input in the sample, or -1. A peak is recorded as a crossing with slope 1.
+  // The largest membrane potential without any reset, at the end of the first interval or later, and its time; -inf and
+  // inf for a neuron without input spikes. Where an input or the end of the simulation cuts the rise off, du/dt just
+  // before, otherwise 0; the slot of that input in the sample, or -1. A peak is recorded as a crossing with slope 1.
   virtual void peaks(const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes, int32_t* slots,
                      Record<T>* record) = 0;
 

@@ -38,8 +38,8 @@ absl::Status Ranks(InferenceContext* c, int first, const std::vector<int>& ranks
 void SetRecord(InferenceContext* c, int first) {
   const DimensionHandle events = c->UnknownDim(), crossings = c->UnknownDim();
   const ShapeHandle splits = c->Vector(InferenceContext::kUnknownDim);
-  for (ShapeHandle shape : {splits, c->Matrix(events, 2), c->Vector(events), splits, c->Matrix(crossings, 2),
-                            c->Vector(crossings), splits})
+  for (ShapeHandle shape :
+       {splits, c->Matrix(events, 2), c->Vector(events), splits, c->Matrix(crossings, 2), c->Vector(crossings), splits})
     c->set_output(first++, shape);
 }
 
@@ -119,19 +119,20 @@ counts: spikes of each neuron.
 overflow: neurons that would have fired more than max_spikes times.
 min_slope: of the gradient, see TtfsKeras>BatsCoefficients.
 
-The other outputs are for the gradient ops. `columns` are the output positions of all samples, `tiles` the groups of units that
-the CPU simulates at a time, as many as its vector registers hold.
+The other outputs are for the gradient ops. `columns` are the output positions of all samples; `tiles` are groups of
+units that the CPU simulates at a time, one per lane of its SIMD registers.
 
-event_splits: (columns + 1); the input spikes of column i are events event_splits[i] to event_splits[i + 1] - 1, in time order.
-event_places: (events, 2): row of the kernel, slot in the flat input of the sample.
+event_splits: (columns + 1). The input spikes of column i, in time order, are events event_splits[i] to
+    event_splits[i + 1] - 1.
+event_places: (events, 2): row of the kernel; slot in the flat input of the sample.
 event_decays: (events): exp(-s / (2 tau_s)), s the time to the next event or to the end of the simulation.
-crossing_splits: (tiles x columns + 1), tile by tile; the output spikes of each tile of each column, as event_splits. A list is
-    ordered by event, and has all spikes of a neuron in the order of its spike train.
+crossing_splits: (tiles x columns + 1), as event_splits: the output spikes of the columns of the first tile, of the
+    second, and so on. A list is ordered by event, and has the spikes of a neuron in the order of its spike train.
 crossing_places: (crossings, 2): the last event before the spike, counted from the first of its column; unit.
 crossing_decays: (crossings): exp(-s / (2 tau_s)), s the time from that event to the spike.
 crossing_slopes: (crossings): du/dt at the spike.
 
-On a GPU all of these are empty but crossing_slopes, which is (neurons x max_spikes), laid out as `spikes`, 0 for no spike.
+On a GPU all of these are empty except crossing_slopes: (neurons x max_spikes), laid out as `spikes`, 0 without spike.
 )doc");
 
 REGISTER_OP("TtfsKeras>BatsCoefficients")
@@ -153,27 +154,27 @@ Divides the gradient of each spike, resets included, by the slope of the membran
 crossing_*: see TtfsKeras>BatsSpikes.
 min_slope: smaller slopes count as this one.
 coefficients: one for each of crossing_slopes.
-totals: (groups of neurons, 3): the parts of each group in the gradients of threshold and delta_threshold, and in 2 tau_s times
-    the gradient of 2 tau_s.
+totals: (groups of neurons, 3): the parts of each group in the gradients of threshold and delta_threshold, and in
+    2 tau_s times the gradient of 2 tau_s.
 )doc");
 
 // `of`: the input of the forward op, `input`: its index.
-#define BATS_REGISTER_GRADIENT(name, of, input)                                              \
-  REGISTER_OP(name)                                                                         \
-      .Attr("T: {float, double}")                                                           \
-      .Input("times: T")                                                                    \
-      .Input("kernel: T")                                                                   \
-      .Input("spikes: T")                                                                   \
-      .Input("event_splits: int64")                                                         \
-      .Input("event_places: int32")                                                         \
-      .Input("event_decays: T")                                                             \
-      .Input("crossing_splits: int64")                                                      \
-      .Input("crossing_places: int32")                                                      \
-      .Input("crossing_decays: T")                                                          \
-      .Input("coefficients: T")                                                             \
-      .Input("tau_s: T")                                                                    \
-      .Output("gradient: T")                                                                \
-      .SetShapeFn(GradientShape<input>)                                                     \
+#define BATS_REGISTER_GRADIENT(name, of, input) \
+  REGISTER_OP(name)                             \
+      .Attr("T: {float, double}")               \
+      .Input("times: T")                        \
+      .Input("kernel: T")                       \
+      .Input("spikes: T")                       \
+      .Input("event_splits: int64")             \
+      .Input("event_places: int32")             \
+      .Input("event_decays: T")                 \
+      .Input("crossing_splits: int64")          \
+      .Input("crossing_places: int32")          \
+      .Input("crossing_decays: T")              \
+      .Input("coefficients: T")                 \
+      .Input("tau_s: T")                        \
+      .Output("gradient: T")                    \
+      .SetShapeFn(GradientShape<input>)         \
       .Doc("The gradient of the " of " of TtfsKeras>BatsSpikes or TtfsKeras>BatsPeaks.")
 
 BATS_REGISTER_GRADIENT("TtfsKeras>BatsTimesGradient", "times", 0);

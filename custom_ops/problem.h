@@ -1,5 +1,5 @@
-// Sizes of a BATS layer. A dense layer is the convolution of a 1 x 1 image, so that one set of kernels is enough. A "column" is
-// an output position of a sample: all neurons there have the same input spikes.
+// Sizes of a BATS layer. A dense layer is the convolution of a 1 x 1 image, so that one set of kernels is enough. A
+// "column" is an output position of a sample: all neurons there have the same input spikes.
 #ifndef TTFS_KERAS_PROBLEM_H_
 #define TTFS_KERAS_PROBLEM_H_
 

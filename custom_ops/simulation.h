@@ -22,8 +22,8 @@ template <class T>
 struct Crossing {
   CrossingPlace place;
   int32_t index;  // in the spike train
-  T growth;  // E at the spike, relative to the event
-  T slope;   // du/dt
+  T growth;       // E at the spike, relative to the event
+  T slope;        // du/dt
 };
 
 // Simulates the tile.
@@ -69,8 +69,8 @@ struct Simulation {
     }
   }
 
-  // Adds the spikes of the neurons in those lanes, except for their times, which take logarithms, and returns b after the
-  // resets. Not inlined: it is called for one in several events, and the loop over events needs the registers.
+  // Adds the spikes of the neurons in those lanes, except for their times, which take logarithms, and returns b after
+  // the resets. Not inlined: it is called for one in several events, and the loop over events needs the registers.
   __attribute__((noinline)) Tile fire_lanes(uint64_t lanes, const Tile& a, const Tile& b, T last, int32_t event,
                                             const Neuron& n) {
     Tile after = b;
@@ -91,8 +91,8 @@ struct Simulation {
   }
 };
 
-// Goes backwards over the events of a column and calls visit(place, l1, l2) for each with, for every neuron of the tile,
-// l1 = sum q exp(-2 (t_k - t_j)/tau) and l2 = sum q exp(-(t_k - t_j)/tau) over its spikes t_k after the event.
+// Goes backwards over the events of a column and calls visit(place, l1, l2) for each with, for every neuron of the
+// tile, l1 = sum q exp(-2 (t_k - t_j)/tau) and l2 = sum q exp(-(t_k - t_j)/tau) over its spikes t_k after the event.
 template <class Tile, class T, class Visit>
 void sweep(const Backward<T>& from, int64_t column, int64_t tile, int64_t list, Visit visit) {
   const int64_t start = from.events.splits[column], first = from.crossings.splits[list];

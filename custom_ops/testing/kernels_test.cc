@@ -80,8 +80,8 @@ void expect_same_spikes(const Case& c, const Results<T>& gpu, const Results<T>& 
       const double x = gpu.times[k], y = cpu.times[k];
       lost = std::max(lost, theta / (c.n.tau * cpu.slopes[k]));
       if (std::abs(x - y) > tolerance * lost * c.n.tau)
-        fail("spike %ld of neuron %ld is at %.17g on the GPU and at %.17g on the CPU, slope %g",
-             long(k % c.p.capacity), long(neuron), x, y, double(cpu.slopes[k]));
+        fail("spike %ld of neuron %ld is at %.17g on the GPU and at %.17g on the CPU, slope %g", long(k % c.p.capacity),
+             long(neuron), x, y, double(cpu.slopes[k]));
       const double scale = std::max(theta / c.n.tau, double(cpu.slopes[k]));
       if (std::abs(double(gpu.slopes[k]) - cpu.slopes[k]) > tolerance * lost * scale)
         fail("spike %ld of neuron %ld has slope %.17g on the GPU and %.17g on the CPU", long(k % c.p.capacity),
@@ -113,8 +113,8 @@ void expect_bad_times_ignored(const Case& c, Data<T> data, const Results<T>& bac
   Found<T> found;
   std::string message;
   try {
-    cpu::layer<T>(c.p, serial)->spikes(c.n, data.inputs.data(), data.kernel.data(), r.times.data(), r.counts.data(),
-                                       &r.overflow, &found);
+    cpu::layer<T>(c.p, serial)
+        ->spikes(c.n, data.inputs.data(), data.kernel.data(), r.times.data(), r.counts.data(), &r.overflow, &found);
   } catch (const std::invalid_argument& error) {
     message = error.what();
   }
@@ -183,8 +183,15 @@ int run(int random_layers) {
   auto between = [&](int64_t first, int64_t last) { return first + int64_t(random() % uint64_t(last - first + 1)); };
   for (int i = 0; i < random_layers; ++i) {
     const int64_t kernel_height = between(1, 3), kernel_width = between(1, 3);
-    const Problem p{between(1, 9), kernel_height + between(0, 3), kernel_width + between(0, 3), between(1, 9),
-                    between(1, 4), kernel_height, kernel_width, between(1, 40), between(1, 12)};
+    const Problem p{between(1, 9),
+                    kernel_height + between(0, 3),
+                    kernel_width + between(0, 3),
+                    between(1, 9),
+                    between(1, 4),
+                    kernel_height,
+                    kernel_width,
+                    between(1, 40),
+                    between(1, 12)};
     cases.push_back({"random layer " + std::to_string(i), p, i % 3 ? n : fast, i % 3 ? 3.0 : 8.0,
                      0.1 * double(between(1, 9)), i % 4 ? 0 : between(1, 20), false, i % 5 == 0});
   }

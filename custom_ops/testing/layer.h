@@ -103,16 +103,15 @@ struct Data {
   std::vector<T> inputs, kernel, gradient;
 
   Data(const Case& c, uint64_t seed)
-      : inputs(c.p.batch * c.p.sample_slots()), kernel(c.p.rows() * c.p.units),
-        gradient(c.p.neurons() * c.p.capacity) {
+      : inputs(c.p.batch * c.p.sample_slots()), kernel(c.p.rows() * c.p.units), gradient(c.p.neurons() * c.p.capacity) {
     std::mt19937_64 random(seed);
     std::uniform_real_distribution<double> uniform(0, 1);
     const double end = c.n.simulation_time;
     for (T& time : inputs) {
       const double share = uniform(random);
-      const double when = c.distinct_times ? end * (int64_t(uniform(random) * c.distinct_times) + 0.5) /
-                                                 c.distinct_times
-                                           : end * 1.1 * uniform(random);  // some come after the end
+      const double when = c.distinct_times
+                              ? end * (int64_t(uniform(random) * c.distinct_times) + 0.5) / c.distinct_times
+                              : end * 1.1 * uniform(random);  // some come after the end
       time = share < c.filled ? T(when) : kInfinity<T>;
       if (share < c.filled * 0.01) time = T(end);
       if (share < c.filled * 0.005) time = T(-0.0);

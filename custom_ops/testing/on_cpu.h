@@ -86,8 +86,8 @@ std::vector<T> backward_on_cpu(const Problem& p, const Neuron& n, T min_slope, c
   std::vector<T> q(found.crossings().places.size);
   std::vector<Totals<T>> totals(layer->groups());
   layer->coefficients(n, min_slope, times.data(), data.gradient.data(), found.crossings(), q.data(), totals.data());
-  const Backward<T> from{data.inputs.data(), times.data(), found.events(), found.crossings(),
-                         {q.data(), int64_t(q.size())}};
+  const Backward<T> from{
+      data.inputs.data(), times.data(), found.events(), found.crossings(), {q.data(), int64_t(q.size())}};
   layer->kernel_gradient(n, from, kernel_gradient->data());
   layer->times_gradient(n, data.kernel.data(), from, times_gradient->data());
   return sum(totals);
@@ -118,7 +118,8 @@ Results<T> on_cpu(const Case& c, const Data<T>& data, const cpu::Parallel& paral
   }
   r.trains = moved_onto_inputs(p, data.inputs, r.times);
   move_crossings(c, data, r, spikes);
-  r.totals = backward_on_cpu(p, n, kMinSlope<T>, data, r.trains, spikes, &r.kernel_gradient, &r.times_gradient, parallel);
+  r.totals =
+      backward_on_cpu(p, n, kMinSlope<T>, data, r.trains, spikes, &r.kernel_gradient, &r.times_gradient, parallel);
   const Problem one = with_capacity(p, 1);
   cpu::layer<T>(one, parallel)
       ->peaks(n, inputs, kernel, r.peak.data(), r.peak_times.data(), r.peak_slopes.data(), r.peak_slots.data(), &peaks);

@@ -101,7 +101,10 @@ def _mismatches(path):
 def _truncation(path):
     """Return the problem that a file ends early, in a list; to load such a file would end the process."""
     expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["bytes"]
-    size = path.stat().st_size if path.exists() else expected  # the loader of the system says that it is missing
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        return [f"expected to read it. Received: {error}"]
     return [f"expected {expected} bytes. Received: {size}; it was cut off"] if size < expected else []
 
 
