@@ -60,7 +60,7 @@ __device__ void sort(Event<T>* events, int64_t count) {
   }
 }
 
-// A block lists the spikes before `end` of its column, as Gatherer and list_events of events.h do.
+// A block lists the spikes before `end` of its column, as find_inputs of cpu.cc does.
 template <class T>
 __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Lists<T> lists) {
   __shared__ Event<T> shared[kSharedEvents];

@@ -1,4 +1,4 @@
-// The BATS kernels on the GPU, as those of cpu.h. All arrays are in device memory, row-major, with the shapes of
+// The BATS kernels on the GPU; see layer.h. All arrays are in device memory, row-major, with the shapes of
 // problem.h. A call only queues work on `stream` (a cudaStream_t): nothing is allocated, nobody waits, and the results
 // are the same bits in every run. It returns nullptr, or what CUDA said of the launch that failed.
 //
