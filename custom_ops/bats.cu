@@ -8,8 +8,8 @@
 namespace bats::cuda {
 namespace {
 
-constexpr int kLanes = 128;          // the most neurons of a block
-constexpr int kChunk = 32;           // events that a block fetches at a time, one a thread: as many as the smallest has
+constexpr int kLanes = 128;  // the most neurons of a block
+constexpr int kChunk = 32;   // events that a block fetches at a time, one a thread: as many as the smallest has
 constexpr int kGatherThreads = 256;
 constexpr int kSharedEvents = 1024;  // lists up to this length are sorted in shared memory
 constexpr int64_t kListBytes = int64_t(256) << 20;
@@ -97,11 +97,11 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
   if (threadIdx.x == 0) lists.counts[blockIdx.x] = count;
 }
 
-// Calls visit(index, event, weight) for the events of the lane's column in time order. It would wait for each weight in turn,
-// did it not ask for those of a whole chunk at once: of full length always, so that the loop can be unrolled.
+// Calls visit(index, event, weight) for the events of the lane's column in time order. It would wait for each weight in
+// turn, did it not ask for those of a whole chunk at once: of full length always, so that the loop can be unrolled.
 template <class T, class Visit>
-__device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane,
-                               const T* __restrict__ kernel, Visit visit) {
+__device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane, const T* __restrict__ kernel,
+                               Visit visit) {
   __shared__ Event<T> events[kChunk];
   __shared__ T weights[kChunk][kLanes];
   const Event<T>* list = lists.events + lane.block * lists.field;
@@ -123,13 +123,13 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
   const Lane lane(p);
   const int64_t neuron = (lists.first + lane.block) * p.units + lane.unit;
   // All trains of the block, coalesced; for_each_event waits for everybody before a spike can overwrite any of it.
-  const int64_t block_trains = (neuron - threadIdx.x) * p.capacity;
-  for (int64_t i = threadIdx.x; i < lane.used * p.capacity; i += blockDim.x) {
+  const int64_t block_trains = (neuron - threadIdx.x) * p.max_spikes;
+  for (int64_t i = threadIdx.x; i < lane.used * p.max_spikes; i += blockDim.x) {
     times[block_trains + i] = kInfinity<T>;
     slopes[block_trains + i] = T(0);
   }
-  times += neuron * p.capacity;
-  slopes += neuron * p.capacity;
+  times += neuron * p.max_spikes;
+  slopes += neuron * p.max_spikes;
   int32_t count = 0;
   bool truncated = false;
   const T c = T(n.threshold_rate), half = T(0.5) / c;
@@ -142,7 +142,7 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
     decay = event.decay;
     if (!(event.growth > T(1))) return;  // more input at the same time
     auto spike = [&](T growth, T slope) {
-      truncated = count == p.capacity;
+      truncated = count == p.max_spikes;
       if (truncated) return false;
       times[count] = spike_time(list, listed, index, growth, n);
       slopes[count++] = slope;
@@ -192,10 +192,10 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
                                  T* q, Totals<T>* totals) {
   const int64_t neuron = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (neuron >= p.neurons()) return;
-  const int64_t train = neuron * p.capacity;
+  const int64_t train = neuron * p.max_spikes;
   int64_t count = 0;
-  while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
-  for (int64_t k = train + count; k < train + p.capacity; ++k) q[k] = T(0);
+  while (count < p.max_spikes && times[train + count] < kInfinity<T>) ++count;
+  for (int64_t k = train + count; k < train + p.max_spikes; ++k) q[k] = T(0);
   Totals<T> sum{T(0), T(0), T(0)};
   Adjoint<T> adjoint;
   for (int64_t k = train + count - 1; k >= train; --k)
@@ -214,9 +214,9 @@ __global__ void sum_chunks(Problem p, T tau, Lists<T> lists, const T* __restrict
   for (int64_t row = 0; lane.active && lists.first == 0 && row < p.rows(); ++row) sum[row * p.units] = T(0);
   const int64_t end = lists.columns * (lane.block + 1) / chunks;
   for (int64_t column = lists.columns * lane.block / chunks; column < end; ++column) {
-    const int64_t train = ((lists.first + column) * p.units + lane.unit) * p.capacity;
+    const int64_t train = ((lists.first + column) * p.units + lane.unit) * p.max_spikes;
     int64_t spikes = 0;
-    while (lane.active && spikes < p.capacity && times[train + spikes] < kInfinity<T>) ++spikes;
+    while (lane.active && spikes < p.max_spikes && times[train + spikes] < kInfinity<T>) ++spikes;
     const Event<T>* list = lists.events + column * lists.field;
     int64_t before = spikes;  // spikes that the sweep has not passed yet, and the last of them
     T spike = before > 0 ? times[train + before - 1] : -kInfinity<T>;
@@ -269,8 +269,8 @@ __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, 
         const int64_t row = ((y - out_y) * p.kernel_width + x - out_x) * p.channels + channel;
         const int64_t neuron = (sample * p.positions() + out_y * p.out_width() + out_x) * p.units;
         for (int64_t unit = 0; unit < p.units; ++unit) {
-          const int64_t train = (neuron + unit) * p.capacity;
-          for (int64_t k = train; k < train + p.capacity && times[k] < kInfinity<T>; ++k) {
+          const int64_t train = (neuron + unit) * p.max_spikes;
+          for (int64_t k = train; k < train + p.max_spikes && times[k] < kInfinity<T>; ++k) {
             if (!(times[k] > time)) continue;
             const T e = std::exp((time - times[k]) / tau);
             sum += kernel[row * p.units + unit] * q[k] * (T(2) * e * e - e);
@@ -375,16 +375,15 @@ const char* coefficients(const Problem& p, const Neuron& n, T min_slope, const T
 }
 
 template <class T>
-const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
-                            T* gradient, Workspace workspace, void* stream) {
+const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q, T* gradient,
+                            Workspace workspace, void* stream) {
   const int64_t chunks = sum_count<T>(p), size = p.rows() * p.units;
   T* sums = static_cast<T*>(workspace.data);
   const Workspace rest{sums + chunks * size, workspace.bytes - chunks * size * int64_t(sizeof(T))};
-  const char* error =
-      for_each_group(p, inputs, kInfinity<T>, T(n.tau), rest, stream, [&](const Lists<T>& lists) {
-        return launch(sum_chunks<T>, chunks * Lane::tiles(p), threads(p.units, kLanes), stream, p, T(n.tau), lists,
-                      times, q, chunks, sums);
-      });
+  const char* error = for_each_group(p, inputs, kInfinity<T>, T(n.tau), rest, stream, [&](const Lists<T>& lists) {
+    return launch(sum_chunks<T>, chunks * Lane::tiles(p), threads(p.units, kLanes), stream, p, T(n.tau), lists, times,
+                  q, chunks, sums);
+  });
   if (error) return error;
   return launch_each(add_chunks<T>, size, stream, size, chunks, T(n.tau), sums, gradient);
 }

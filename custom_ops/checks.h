@@ -70,22 +70,22 @@ double rate(OpKernelContext* context, const char* threshold, double tau, Checks*
 }
 
 // The sizes of a layer from the shapes of its input times and its kernel, which are checked.
-inline Problem problem(const TensorShape& times, const TensorShape& kernel, int64_t capacity, Checks* checks) {
+inline Problem problem(const TensorShape& times, const TensorShape& kernel, int64_t max_spikes, Checks* checks) {
   Problem p{};
   checks->expect(times.dims() == 5, "times (batch, height, width, channels, slots)", times.DebugString());
   checks->expect(kernel.dims() == 4, "kernel (kernel_height, kernel_width, channels, units)", kernel.DebugString());
   if (times.dims() != 5 || kernel.dims() != 4) return p;
   p = {times.dim_size(0),  times.dim_size(1),  times.dim_size(2),  times.dim_size(3), times.dim_size(4),
-       kernel.dim_size(0), kernel.dim_size(1), kernel.dim_size(3), capacity};
+       kernel.dim_size(0), kernel.dim_size(1), kernel.dim_size(3), max_spikes};
   checks->expect(kernel.dim_size(2) == p.channels, absl::StrCat("kernel with ", p.channels, " input channels"),
                  kernel.DebugString());
   checks->expect(p.kernel_height >= 1 && p.kernel_width >= 1 && p.out_height() >= 1 && p.out_width() >= 1,
                  absl::StrCat("kernel that fits into ", p.height, " x ", p.width), kernel.DebugString());
   const int64_t limit = std::numeric_limits<int32_t>::max();
-  checks->expect(p.sample_slots() <= limit && p.rows() <= limit && capacity <= limit,
+  checks->expect(p.sample_slots() <= limit && p.rows() <= limit && max_spikes <= limit,
                  "fewer than 2^31 input slots of a sample", absl::StrCat(p.sample_slots()));
   // A layer without units still allocates memory for its columns.
-  const double outputs = double(p.columns()) * std::max(double(p.units), 1.0) * std::max(double(capacity), 1.0);
+  const double outputs = double(p.columns()) * std::max(double(p.units), 1.0) * std::max(double(max_spikes), 1.0);
   checks->expect(outputs < std::ldexp(1, 57), "fewer than 2^57 output slots", absl::StrCat(outputs));
   return p;
 }
@@ -94,7 +94,7 @@ inline TensorShape neuron_shape(const Problem& p) { return {p.batch, p.out_heigh
 
 inline TensorShape train_shape(const Problem& p) {
   TensorShape shape = neuron_shape(p);
-  shape.AddDim(p.capacity);
+  shape.AddDim(p.max_spikes);
   return shape;
 }
 

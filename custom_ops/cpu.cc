@@ -84,7 +84,7 @@ class TiledLayer final : public Layer<typename Tile::Number> {
     auto simulate = [&](int64_t tile, int64_t column, const Lanes<T>* rows, auto* crossings) {
       const int64_t first = tile * Tile::width, neuron = column * p_.units + first;
       Simulation<Tile> simulation{
-          times + neuron * p_.capacity, counts + neuron, p_.capacity, int(first), used(tile), crossings, 0};
+          times + neuron * p_.max_spikes, counts + neuron, p_.max_spikes, int(first), used(tile), crossings, 0};
       simulation.run(n, found[column], rows);
       if (simulation.truncated) truncated += simulation.truncated;
     };
@@ -101,17 +101,17 @@ class TiledLayer final : public Layer<typename Tile::Number> {
       for (int64_t list = first; list < last; ++list) {
         const int64_t start = crossings.splits[list], end = crossings.splits[list + 1];
         const int32_t unit = int32_t(list / p_.columns() * Tile::width);
-        const int64_t train = (list % p_.columns() * p_.units + unit) * p_.capacity;  // of the first neuron
+        const int64_t train = (list % p_.columns() * p_.units + unit) * p_.max_spikes;  // of the first neuron
         // Times and gradients are scattered over the trains: prefetch all of them before the first is used.
         int64_t slots[Tile::width];  // of the next spike of each neuron
-        for (int lane = 0; lane < Tile::width; ++lane) slots[lane] = train + lane * p_.capacity;
+        for (int lane = 0; lane < Tile::width; ++lane) slots[lane] = train + lane * p_.max_spikes;
         for (int64_t i = start; i < end; ++i) {
           const int64_t slot = slots[crossings.places[i].unit - unit]++;
           __builtin_prefetch(gradient + slot);
           __builtin_prefetch(times + slot);
         }
         for (int lane = 0; lane < Tile::width; ++lane)
-          if (slots[lane] > train + (lane + 1) * p_.capacity) fit = false;
+          if (slots[lane] > train + (lane + 1) * p_.max_spikes) fit = false;
         if (!fit) return;
         Adjoint<T> adjoints[Tile::width];
         Totals<T> sum{};

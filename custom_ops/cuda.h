@@ -35,8 +35,8 @@ const char* coefficients(const Problem& p, const Neuron& n, T min_slope, const T
                          const T* gradient, T* q, Totals<T>* totals, void* stream);
 
 template <class T>
-const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
-                            T* gradient, Workspace workspace, void* stream);
+const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q, T* gradient,
+                            Workspace workspace, void* stream);
 
 template <class T>
 const char* times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,

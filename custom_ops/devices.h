@@ -123,7 +123,7 @@ class GpuLayer final : public Layer<T> {
   }
 
  private:
-  int64_t train_slots() const { return p_.neurons() * p_.capacity; }
+  int64_t train_slots() const { return p_.neurons() * p_.max_spikes; }
 
   cuda::Workspace workspace(int64_t bytes) {
     context_->SetStatus(context_->allocate_temp(tensorflow::DT_INT8, {bytes}, &memory_));

@@ -114,8 +114,8 @@ class GradientOp : public BatsOp {
   void compute(OpKernelContext* context) override {
     const Tensor &inputs = context->input(0), &kernel = context->input(1), &times = context->input(2);
     Checks checks;
-    const int64_t capacity = times.dims() == 5 ? times.dim_size(4) : 0;
-    const Problem p = problem(inputs.shape(), kernel.shape(), capacity, &checks);
+    const int64_t max_spikes = times.dims() == 5 ? times.dim_size(4) : 0;
+    const Problem p = problem(inputs.shape(), kernel.shape(), max_spikes, &checks);
     const Neuron n{time_constant<T>(context, &checks), 0, 0, 0};
     checks.verify();
     expect_shape(times, train_shape(p), "spikes", &checks);

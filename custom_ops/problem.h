@@ -12,7 +12,7 @@ namespace bats {
 struct Problem {
   int64_t batch, height, width, channels, slots;  // input spike times (batch, height, width, channels, slots)
   int64_t kernel_height, kernel_width, units;     // kernel (kernel_height, kernel_width, channels, units)
-  int64_t capacity;                               // output spikes (batch, out_height, out_width, units, capacity)
+  int64_t max_spikes;                             // output spikes (batch, out_height, out_width, units, max_spikes)
 
   BATS_DEVICE int64_t out_height() const { return height - kernel_height + 1; }
   BATS_DEVICE int64_t out_width() const { return width - kernel_width + 1; }

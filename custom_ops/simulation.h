@@ -31,9 +31,9 @@ template <class Tile>
 struct Simulation {
   using T = typename Tile::Number;
 
-  T* times;  // (neurons of the tile, capacity)
+  T* times;  // (neurons of the tile, max_spikes)
   int32_t* counts;
-  int64_t capacity;
+  int64_t max_spikes;
   int first, used;  // unit, and how many
   std::vector<Crossing<T>>* crossings;
   int64_t truncated;  // neurons whose train was full
@@ -42,7 +42,7 @@ struct Simulation {
   void run(const Neuron& n, const Column<T> events, const Lanes<T>* rows) {
     const T c = T(n.threshold_rate), half = T(0.5) / c;
     const size_t before = crossings->size();
-    std::fill_n(times, used * capacity, kInfinity<T>);
+    std::fill_n(times, used * max_spikes, kInfinity<T>);
     std::fill_n(counts, used, 0);
     Tile a, b;
     T decay = T(0);  // since the event before
@@ -64,7 +64,7 @@ struct Simulation {
     }
     for (auto crossing = crossings->begin() + before; crossing != crossings->end(); ++crossing) {
       const auto& [event, unit] = crossing->place;
-      times[(unit - first) * capacity + crossing->index] =
+      times[(unit - first) * max_spikes + crossing->index] =
           spike_time(events.arrivals, events.size, event, crossing->growth, n);
     }
   }
@@ -77,7 +77,7 @@ struct Simulation {
     for (; lanes; lanes &= lanes - 1) {
       const int lane = __builtin_ctzll(lanes);
       auto spike = [&](T growth, T slope) {
-        if (counts[lane] == capacity) {
+        if (counts[lane] == max_spikes) {
           ++truncated;
           return false;
         }

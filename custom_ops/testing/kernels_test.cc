@@ -48,17 +48,17 @@ template <class T>
 void expect_trains(const Problem& p, const Neuron& n, const Results<T>& r) {
   int64_t full = 0;
   for (int64_t neuron = 0; neuron < p.neurons(); ++neuron) {
-    const T *times = r.times.data() + neuron * p.capacity, *slopes = r.slopes.data() + neuron * p.capacity;
+    const T *times = r.times.data() + neuron * p.max_spikes, *slopes = r.slopes.data() + neuron * p.max_spikes;
     const int32_t count = r.counts[neuron];
-    expect(count >= 0 && count <= p.capacity, "a count is out of range");
+    expect(count >= 0 && count <= p.max_spikes, "a count is out of range");
     for (int64_t k = 0; k < count; ++k) {
       expect(times[k] >= T(0) && times[k] <= T(n.simulation_time), "a spike is outside the simulation");
       expect(k == 0 || times[k] >= times[k - 1], "spikes are out of order");
       expect(slopes[k] >= T(0) && slopes[k] < kInfinity<T>, "a slope is not a number of 0 or more");
     }
-    for (int64_t k = count; k < p.capacity; ++k)
+    for (int64_t k = count; k < p.max_spikes; ++k)
       expect(times[k] == kInfinity<T> && slopes[k] == T(0), "a train is not padded");
-    full += count == p.capacity;
+    full += count == p.max_spikes;
     summary.spikes += count;
   }
   expect(r.overflow >= 0 && r.overflow <= full, "the overflow counts neurons that have room");
@@ -76,15 +76,15 @@ void expect_same_spikes(const Case& c, const Results<T>& gpu, const Results<T>& 
       continue;
     }
     double lost = 1;
-    for (int64_t k = neuron * c.p.capacity; k < neuron * c.p.capacity + cpu.counts[neuron]; ++k) {
+    for (int64_t k = neuron * c.p.max_spikes; k < neuron * c.p.max_spikes + cpu.counts[neuron]; ++k) {
       const double x = gpu.times[k], y = cpu.times[k];
       lost = std::max(lost, theta / (c.n.tau * cpu.slopes[k]));
       if (std::abs(x - y) > tolerance * lost * c.n.tau)
-        fail("spike %ld of neuron %ld is at %.17g on the GPU and at %.17g on the CPU, slope %g", long(k % c.p.capacity),
-             long(neuron), x, y, double(cpu.slopes[k]));
+        fail("spike %ld of neuron %ld is at %.17g on the GPU and at %.17g on the CPU, slope %g",
+             long(k % c.p.max_spikes), long(neuron), x, y, double(cpu.slopes[k]));
       const double scale = std::max(theta / c.n.tau, double(cpu.slopes[k]));
       if (std::abs(double(gpu.slopes[k]) - cpu.slopes[k]) > tolerance * lost * scale)
-        fail("spike %ld of neuron %ld has slope %.17g on the GPU and %.17g on the CPU", long(k % c.p.capacity),
+        fail("spike %ld of neuron %ld has slope %.17g on the GPU and %.17g on the CPU", long(k % c.p.max_spikes),
              long(neuron), double(gpu.slopes[k]), double(cpu.slopes[k]));
       ++summary.compared;
     }

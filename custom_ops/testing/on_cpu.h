@@ -57,7 +57,7 @@ void move_crossings(const Case& c, const Data<T>& data, const Results<T>& r, con
     std::vector<int64_t> next(p.units);  // spike of each unit
     for (int64_t i = crossings.splits[list]; i < crossings.splits[list + 1]; ++i) {
       auto [place, decay, slope] = Moved{crossings.places[i], crossings.decays[i], crossings.slopes[i]};
-      const int64_t at = (column * p.units + place.unit) * p.capacity + next[place.unit]++;
+      const int64_t at = (column * p.units + place.unit) * p.max_spikes + next[place.unit]++;
       if (r.times[at] != r.trains[at]) {
         while (place.event >= 0 && event_time(place.event) >= r.trains[at]) --place.event;
         decay = T(0);  // without a cause, without an effect
@@ -108,7 +108,7 @@ Results<T> on_cpu(const Case& c, const Data<T>& data, const cpu::Parallel& paral
     std::vector<int64_t> next(p.units);  // spike of each unit
     for (int64_t i = crossings.splits[list]; i < crossings.splits[list + 1]; ++i) {
       const auto& [event, unit] = crossings.places[i];
-      const int64_t neuron = column * p.units + unit, index = next[unit]++, slot = neuron * p.capacity + index;
+      const int64_t neuron = column * p.units + unit, index = next[unit]++, slot = neuron * p.max_spikes + index;
       const EventPlace& cause = spikes.events().places[spikes.events().splits[column] + event];
       expect(r.times[slot] < kInfinity<T> && index < r.counts[neuron], "a crossing is no spike");
       expect(r.times[slot] > inputs[column / p.positions() * p.sample_slots() + cause.slot],
@@ -120,7 +120,7 @@ Results<T> on_cpu(const Case& c, const Data<T>& data, const cpu::Parallel& paral
   move_crossings(c, data, r, spikes);
   r.totals =
       backward_on_cpu(p, n, kMinSlope<T>, data, r.trains, spikes, &r.kernel_gradient, &r.times_gradient, parallel);
-  const Problem one = with_capacity(p, 1);
+  const Problem one = with_max_spikes(p, 1);
   cpu::layer<T>(one, parallel)
       ->peaks(n, inputs, kernel, r.peak.data(), r.peak_times.data(), r.peak_slopes.data(), r.peak_slots.data(), &peaks);
   backward_on_cpu(one, n, T(0), data, r.peak_times, peaks, &r.peak_kernel_gradient, &r.peak_times_gradient, parallel);

@@ -42,10 +42,10 @@ Results<T> on_gpu(const Case& c, const Data<T>& data, const Results<T>& backward
                                  totals.data(), nullptr));
     const int64_t lists = cuda::spikes_bytes<T>(p), sums = cuda::kernel_gradient_bytes<T>(p) - lists;
     const Space space(sums + cuda::spikes_bytes<T>(listed));
-    expect_ok(cuda::kernel_gradient(q_problem, n, inputs, trains.data(), q.data(), kernel_gradient->data(), space,
-                                    nullptr));
-    expect_ok(cuda::times_gradient(q_problem, n, inputs, kernel, trains.data(), q.data(), times_gradient->data(),
-                                   nullptr));
+    expect_ok(
+        cuda::kernel_gradient(q_problem, n, inputs, trains.data(), q.data(), kernel_gradient->data(), space, nullptr));
+    expect_ok(
+        cuda::times_gradient(q_problem, n, inputs, kernel, trains.data(), q.data(), times_gradient->data(), nullptr));
     return sum(totals);
   };
   r.trains = backward.trains;
@@ -54,7 +54,7 @@ Results<T> on_gpu(const Case& c, const Data<T>& data, const Results<T>& backward
   std::vector<T> ones(p.neurons(), kGarbage<T>);
   expect_ok(cuda::peaks(p, n, inputs, kernel, r.peak.data(), r.peak_times.data(), r.peak_slopes.data(),
                         r.peak_slots.data(), ones.data(), space, nullptr));
-  gradients(with_capacity(p, 1), T(0), r.peak_times, ones, &r.peak_kernel_gradient, &r.peak_times_gradient);
+  gradients(with_max_spikes(p, 1), T(0), r.peak_times, ones, &r.peak_kernel_gradient, &r.peak_times_gradient);
   return r;
 }
 
