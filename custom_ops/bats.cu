@@ -187,10 +187,10 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
   const Lane lane(p);
   const int64_t neuron = (lists.first + lane.block) * p.units + lane.unit;
   // All trains of the block, coalesced; for_each_event waits for everybody before a spike can overwrite any of it.
-  const int64_t block_trains = (neuron - threadIdx.x) * p.capacity;
-  for (int64_t i = threadIdx.x; i < lane.used * p.capacity; i += blockDim.x) times[block_trains + i] = kInfinity<T>;
-  times += neuron * p.capacity;
-  slopes += neuron * p.capacity;
+  const int64_t block_trains = (neuron - threadIdx.x) * p.max_spikes;
+  for (int64_t i = threadIdx.x; i < lane.used * p.max_spikes; i += blockDim.x) times[block_trains + i] = kInfinity<T>;
+  times += neuron * p.max_spikes;
+  slopes += neuron * p.max_spikes;
   int32_t count = 0;
   bool truncated = false;
   const T c = T(n.threshold_rate), half = T(0.5) / c;
@@ -203,7 +203,7 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
     decay = event.decay;
     if (!(event.growth > T(1))) return;  // more input at the same time
     auto spike = [&](T growth, T slope) {
-      truncated = count == p.capacity;
+      truncated = count == p.max_spikes;
       if (truncated) return false;
       times[count] = spike_time(list, listed, index, growth, n);
       slopes[count++] = slope;
@@ -253,9 +253,9 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
                                  T* q, Totals<T>* totals) {
   const int64_t neuron = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (neuron >= p.neurons()) return;
-  const int64_t train = neuron * p.capacity;
+  const int64_t train = neuron * p.max_spikes;
   int64_t count = 0;
-  while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
+  while (count < p.max_spikes && times[train + count] < kInfinity<T>) ++count;
   Totals<T> sum{T(0), T(0), T(0)};
   Adjoint<T> adjoint;
   for (int64_t k = train + count - 1; k >= train; --k)
@@ -267,7 +267,7 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
 // neighbouring neurons, read neighbouring memory, and only where there are spikes.
 template <class T>
 struct Echoes {
-  T *times, *l1, *l2;     // (columns, capacity, units); sums as in list_echoes
+  T *times, *l1, *l2;     // (columns, max_spikes, units); sums as in list_echoes
   int32_t* counts;        // (columns, units)
   int64_t first, columns;
 };
@@ -278,11 +278,11 @@ template <class T>
 __global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const T* __restrict__ q, Echoes<T> echoes) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= echoes.columns * p.units) return;
-  const int64_t train = (echoes.first * p.units + i) * p.capacity;
+  const int64_t train = (echoes.first * p.units + i) * p.max_spikes;
   int64_t count = 0;
-  while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
+  while (count < p.max_spikes && times[train + count] < kInfinity<T>) ++count;
   echoes.counts[i] = int32_t(count);
-  int64_t place = i / p.units * p.capacity * p.units + i % p.units + count * p.units;
+  int64_t place = i / p.units * p.max_spikes * p.units + i % p.units + count * p.units;
   T l1 = T(0), l2 = T(0), next = T(0);
   for (int64_t k = count - 1; k >= 0; --k) {
     const T time = times[train + k], coefficient = q[train + k];
@@ -351,7 +351,7 @@ __global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echo
       int32_t count[kWeights];
       BATS_UNROLL
       for (uint32_t w = 0; w < kWeights; ++w) count[w] = unit + w * apart < units ? counts[w * apart] : 0;
-      const int64_t trains = int64_t(where[k]) * p.capacity * units + unit;
+      const int64_t trains = int64_t(where[k]) * p.max_spikes * units + unit;
       BATS_UNROLL
       for (uint32_t w = 0; w < kWeights; ++w) {
         const int64_t train = trains + w * apart;
@@ -424,9 +424,9 @@ __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, 
           const int64_t row = ((y - out_y) * p.kernel_width + x - out_x) * p.channels + channel;
           const int64_t neuron = (sample * p.positions() + out_y * p.out_width() + out_x) * p.units;
           for (int64_t unit = part; unit < p.units; unit += kShare) {
-            const int64_t train = (neuron + unit) * p.capacity;
+            const int64_t train = (neuron + unit) * p.max_spikes;
             T factor = T(0);
-            for (int64_t k = train; k < train + p.capacity && times[k] < kInfinity<T>; ++k) {
+            for (int64_t k = train; k < train + p.max_spikes && times[k] < kInfinity<T>; ++k) {
               if (!(times[k] > time)) continue;
               const T e = std::exp((time - times[k]) / tau);
               factor += q[k] * (T(2) * e * e - e);
@@ -500,7 +500,7 @@ int64_t sums_bytes(const Problem& p) {
 // Of a column.
 template <class T>
 int64_t echo_bytes(const Problem& p) {
-  return p.units * (3 * p.capacity * int64_t(sizeof(T)) + int64_t(sizeof(int32_t)));
+  return p.units * (3 * p.max_spikes * int64_t(sizeof(T)) + int64_t(sizeof(int32_t)));
 }
 
 // Lists the events of as many columns as the workspace holds, calls use(lists), and so on until all columns had their
@@ -566,7 +566,7 @@ const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, 
   const int64_t group = (workspace.bytes - sums_bytes<T>(p)) / max(echo_bytes<T>(p), int64_t(1));
   if (group < 1 && p.columns() > 0) return "workspace too small for a column";
   for (int64_t first = 0; first == 0 || first < p.columns(); first += group) {
-    const int64_t columns = min(group, p.columns() - first), slots = columns * p.capacity * p.units;
+    const int64_t columns = min(group, p.columns() - first), slots = columns * p.max_spikes * p.units;
     const Echoes<T> echoes{rest, rest + slots, rest + 2 * slots, reinterpret_cast<int32_t*>(rest + 3 * slots), first,
                            columns};
     const char* error = launch_each(list_echoes<T>, columns * p.units, stream, p, T(n.tau), times, q, echoes);

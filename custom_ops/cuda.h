@@ -1,4 +1,4 @@
-// The BATS kernels on the GPU, as those of cpu.h. All arrays are in device memory, row-major, with the shapes of
+// The BATS kernels on the GPU; see layer.h. All arrays are in device memory, row-major, with the shapes of
 // problem.h. A call only queues work on `stream` (a cudaStream_t): nothing is allocated, nobody waits, and the results
 // are the same bits in every run. It returns nullptr, or what CUDA said of the launch that failed.
 //
@@ -36,8 +36,8 @@ const char* coefficients(const Problem& p, const Neuron& n, T min_slope, const T
                          const T* gradient, T* q, Totals<T>* totals, void* stream);
 
 template <class T>
-const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
-                            T* gradient, Workspace workspace, void* stream);
+const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q, T* gradient,
+                            Workspace workspace, void* stream);
 
 template <class T>
 const char* times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,

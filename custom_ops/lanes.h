@@ -36,7 +36,7 @@ using Lanes = typename Register<T>::Lanes;
 template <class T>
 using Mask = decltype(Lanes<T>() < Lanes<T>());
 
-// As many neurons as several registers hold.
+// Some numbers of as many neurons as several SIMD registers hold, one neuron per lane.
 template <class T, int registers>
 struct Tile {
   using Number = T;
@@ -44,8 +44,8 @@ struct Tile {
   Lanes<T> v[vectors] = {};
 };
 
-// Four registers: enough independent work to hide the latency of a multiplication, and a tile of a 784-row kernel (200 KB
-// at most) stays in the L2 cache.
+// Four registers: enough independent work to hide the latency of a multiplication, and a tile of a 784-row kernel (200
+// KB at most) stays in the L2 cache.
 template <class T>
 using WideTile = Tile<T, 4>;
 
@@ -59,7 +59,7 @@ const typename Tile::Number* lane_array(const Tile& tile) {
   return reinterpret_cast<const typename Tile::Number*>(tile.v);
 }
 
-// In which lanes something is the case: AVX-512 has registers of bits for that, others have masks.
+// A truth value for each lane of a register: a bit mask with AVX-512, a vector mask otherwise.
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 template <class T>
 using Truths = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
@@ -98,7 +98,7 @@ inline uint32_t bits(const Truths<T>& truths) {
 #endif
 }
 
-// The lanes of a tile in which something is the case: mostly there are none.
+// A truth value for each lane of a tile. Usually all are false.
 template <class Tile>
 class Hits {
  public:
@@ -123,7 +123,7 @@ class Hits {
   Truths<T> truths_[Tile::vectors];
 };
 
-// Adds to a lane without a store, which the next load of the whole register would have to wait for.
+// Adds to one SIMD lane. (Storing to the lane in memory would stall the next load of the whole register.)
 template <class Tile, class T>
 inline void add_to_lane(Tile* tile, int lane, T value) {
   Mask<T> index;
@@ -144,12 +144,13 @@ class Tiles {
 
   Tiles(const Problem& p, int64_t tiles)
       : rows_(p.rows()), units_(p.units),
-        data_(static_cast<T*>(::operator new(std::max<int64_t>(tiles * rows_, 1) * sizeof(Tile),
-                                             std::align_val_t(64)))) {}
+        data_(
+            static_cast<T*>(::operator new(std::max<int64_t>(tiles * rows_, 1) * sizeof(Tile), std::align_val_t(64)))) {
+  }
 
   static constexpr int64_t width = Tile::width;
   static int64_t count(const Problem& p) { return (p.units + width - 1) / width; }
-  // Its lanes that are neurons.
+  // Lanes of a tile that are neurons: all but those of the last tile.
   static int used(const Problem& p, int64_t index) { return int(std::min(width, p.units - index * width)); }
 
   // Row 0 of the tile at a place; the next row is a `Tile` further on.
@@ -182,7 +183,7 @@ class Tiles {
     for (int v = 0; v < Tile::vectors; ++v) sum.v[v] *= scale;
     T* to = kernel + row * units_ + index * width;
     const int64_t size = std::min(width, units_ - index * width);
-    if (row + kAhead < rows_)  // rows are too far apart for the hardware to ask for them in time
+    if (row + kAhead < rows_)  // rows are too far apart for the hardware prefetcher
       for (size_t byte = 0; byte < sizeof(sum); byte += 64)
         __builtin_prefetch(reinterpret_cast<char*>(to + kAhead * units_) + byte, 1);
     if (size == width) {

@@ -1,5 +1,5 @@
-// Sizes of a BATS layer. A dense layer is the convolution of a 1 x 1 image, so that there is one layer only; a "column"
-// is a position of a sample: all neurons there share one list of input events.
+// Sizes of a BATS layer. A dense layer is the convolution of a 1 x 1 image, so that one set of kernels is enough. A
+// "column" is an output position of a sample: all neurons there have the same input spikes.
 #ifndef TTFS_KERAS_PROBLEM_H_
 #define TTFS_KERAS_PROBLEM_H_
 
@@ -12,7 +12,7 @@ namespace bats {
 struct Problem {
   int64_t batch, height, width, channels, slots;  // input spike times (batch, height, width, channels, slots)
   int64_t kernel_height, kernel_width, units;     // kernel (kernel_height, kernel_width, channels, units)
-  int64_t capacity;                               // output spikes (batch, out_height, out_width, units, capacity)
+  int64_t max_spikes;                             // output spikes (batch, out_height, out_width, units, max_spikes)
 
   BATS_DEVICE int64_t out_height() const { return height - kernel_height + 1; }
   BATS_DEVICE int64_t out_width() const { return width - kernel_width + 1; }

@@ -1,69 +1,87 @@
-// What happens to a tile of neurons of a column: its spikes, and backwards what they say about the events before them.
+// The simulation of a tile of neurons of a column, and the backward sweep over its events.
 #ifndef TTFS_KERAS_SIMULATION_H_
 #define TTFS_KERAS_SIMULATION_H_
 
 #include <vector>
 
-#include "cpu.h"
-#include "lanes.h"
+#include "events.h"
+#include "layer.h"
 
 namespace bats::cpu {
+
+// The input spikes of a column in time order; see `Events`.
+template <class T>
+struct Column {
+  const Arrival<T>* arrivals;
+  const T *growths, *decays;
+  int32_t size;
+};
+
+// An output spike as it is found.
+template <class T>
+struct Crossing {
+  CrossingPlace place;
+  int32_t index;  // in the spike train
+  T growth;       // E at the spike, relative to the event
+  T slope;        // du/dt
+};
 
 // Simulates the tile.
 template <class Tile>
 struct Simulation {
   using T = typename Tile::Number;
 
-  T* times;  // (neurons, capacity)
+  T* times;  // (neurons of the tile, max_spikes)
   int32_t* counts;
-  int64_t capacity;
-  int used;  // neurons
+  int64_t max_spikes;
+  int first, used;  // unit, and how many
   std::vector<Crossing<T>>* crossings;
-  int64_t truncated;
+  int64_t truncated;  // neurons whose train was full
 
   // Integrates the events; `rows` are those of the tile's kernel.
-  void run(const Neuron& n, const List<Event<T>> events, const Lanes<T>* rows) {
+  void run(const Neuron& n, const Column<T> events, const Lanes<T>* rows) {
     const T c = T(n.threshold_rate), half = T(0.5) / c;
     const size_t before = crossings->size();
-    std::fill_n(times, used * capacity, kInfinity<T>);
+    std::fill_n(times, used * max_spikes, kInfinity<T>);
     std::fill_n(counts, used, 0);
     Tile a, b;
     T decay = T(0);  // since the event before
-    for (const Event<T>& event : events) {
-      const Lanes<T>* w = rows + int64_t(event.row) * Tile::vectors;
+    for (int32_t i = 0; i < events.size; ++i) {
+      const Lanes<T>* w = rows + int64_t(events.arrivals[i].row) * Tile::vectors;
       for (int v = 0; v < Tile::vectors; ++v) {
         a.v[v] = a.v[v] * (decay * decay) + w[v];
         b.v[v] = b.v[v] * decay + w[v];
       }
-      decay = event.decay;
-      const T growth = event.growth;
-      if (!(growth > T(1))) continue;  // more input at the same time
+      decay = events.decays[i];
+      const T growth = events.growths[i];
+      if (!(growth > T(1))) continue;  // the next input comes at the same time
       Hits<Tile> hits;
       for (int v = 0; v < Tile::vectors; ++v) hits[v] = at_most<T>(lowest(a.v[v], b.v[v], c, half, growth), Lanes<T>());
       if (hits.any()) {
-        const Tile drive = a, before = b;  // copies, so that a and b can stay in registers
-        b = fire_lanes(hits.lanes(used), drive, before, growth, int32_t(&event - events.begin()), n);
+        const Tile drive = a, before = b;  // a and b can stay in registers, as only copies have an address
+        b = fire_lanes(hits.lanes(used), drive, before, growth, i, n);
       }
     }
     for (auto crossing = crossings->begin() + before; crossing != crossings->end(); ++crossing) {
-      crossing->time = spike_time(events.begin(), events.size(), crossing->event, crossing->growth, n);
-      times[crossing->lane * capacity + crossing->index] = crossing->time;
+      const auto& [event, unit] = crossing->place;
+      times[(unit - first) * max_spikes + crossing->index] =
+          spike_time(events.arrivals, events.size, event, crossing->growth, n);
     }
   }
 
-  // Adds the spikes of the neurons in those lanes, but for their times, which take logarithms, and returns b after the
-  // resets. A function of its own, so that the registers belong to the loop that calls it in one of several events.
+  // Adds the spikes of the neurons in those lanes, except for their times, which take logarithms, and returns b after
+  // the resets. Not inlined: it is called for one in several events, and the loop over events needs the registers.
   __attribute__((noinline)) Tile fire_lanes(uint64_t lanes, const Tile& a, const Tile& b, T last, int32_t event,
                                             const Neuron& n) {
     Tile after = b;
     for (; lanes; lanes &= lanes - 1) {
       const int lane = __builtin_ctzll(lanes);
       auto spike = [&](T growth, T slope) {
-        if (counts[lane] == capacity) {
+        if (counts[lane] == max_spikes) {
           ++truncated;
           return false;
         }
-        crossings->push_back({event, lane, counts[lane]++, T(0), growth, slope});
+        crossings->push_back({{event, first + lane}, counts[lane]++, growth, slope});
         return true;
       };
       const T before = lane_array(b)[lane];
@@ -73,22 +91,30 @@ struct Simulation {
   }
 };
 
-// Sweeps backwards over the events of a column and calls visit(event, l1, l2) with, for every neuron of the tile,
-// l1 = sum q exp(-2 (t_k - t_j)/tau) and l2 = sum q exp(-(t_k - t_j)/tau) over its spikes t_k after the event.
+// Goes backwards over the events of a column and calls visit(place, l1, l2) for each with, for every neuron of the
+// tile, l1 = sum q exp(-2 (t_k - t_j)/tau) and l2 = sum q exp(-(t_k - t_j)/tau) over its spikes t_k after the event.
 template <class Tile, class T, class Visit>
-void sweep(const List<Event<T>> events, const List<Echo<T>> echoes, Visit visit) {
-  if (echoes.size() == 0) return;
+void sweep(const Backward<T>& from, int64_t column, int64_t tile, int64_t list, Visit visit) {
+  const int64_t start = from.events.splits[column], first = from.crossings.splits[list];
+  int64_t next = from.crossings.splits[list + 1];  // the crossing before it is the next one to add
+  if (next == first) return;
+  const EventPlace* events = from.events.places.data + start;
+  const T* decays = from.events.decays.data + start;
+  const CrossingPlace* crossings = from.crossings.places.data;
+  const T *sinces = from.crossings.decays.data, *coefficients = from.coefficients.data;
+  const int unit = int(tile * Tile::width);  // the first
   Tile l1, l2;
-  const Echo<T>* next = echoes.end();
-  for (int32_t i = next[-1].event; i >= 0; --i) {
-    const T decay = events[i].decay, decay_squared = decay * decay;
+  for (int32_t i = crossings[next - 1].event; i >= 0; --i) {
+    const T decay = decays[i], decay_squared = decay * decay;
     for (int v = 0; v < Tile::vectors; ++v) {
       l1.v[v] *= decay_squared;
       l2.v[v] *= decay;
     }
-    for (; next != echoes.begin() && next[-1].event == i; --next) {
-      add_to_lane(&l1, next[-1].lane, next[-1].l1);
-      add_to_lane(&l2, next[-1].lane, next[-1].l2);
+    for (; next != first && crossings[next - 1].event == i; --next) {
+      const int lane = crossings[next - 1].unit - unit;
+      const T since = sinces[next - 1], q = coefficients[next - 1];
+      add_to_lane(&l1, lane, q * since * since);
+      add_to_lane(&l2, lane, q * since);
     }
     visit(events[i], l1, l2);
   }

@@ -39,17 +39,17 @@ template <class T>
 void expect_trains(const Problem& p, const Neuron& n, const Results<T>& r) {
   int64_t full = 0;
   for (int64_t neuron = 0; neuron < p.neurons(); ++neuron) {
-    const T *times = r.times.data() + neuron * p.capacity, *slopes = r.slopes.data() + neuron * p.capacity;
+    const T *times = r.times.data() + neuron * p.max_spikes, *slopes = r.slopes.data() + neuron * p.max_spikes;
     const int32_t count = r.counts[neuron];
-    expect(count >= 0 && count <= p.capacity, "a count is out of range");
+    expect(count >= 0 && count <= p.max_spikes, "a count is out of range");
     for (int64_t k = 0; k < count; ++k) {
       expect(times[k] >= T(0) && times[k] <= T(n.simulation_time), "a spike is outside the simulation");
       expect(k == 0 || times[k] >= times[k - 1], "spikes are out of order");
       expect(slopes[k] >= T(0) && slopes[k] < kInfinity<T>, "a slope is not a number of 0 or more");
     }
-    for (int64_t k = count; k < p.capacity; ++k)
+    for (int64_t k = count; k < p.max_spikes; ++k)
       expect(times[k] == kInfinity<T> && slopes[k] == T(0), "a train is not padded");
-    full += count == p.capacity;
+    full += count == p.max_spikes;
     summary.spikes += count;
   }
   expect(r.overflow >= 0 && r.overflow <= full, "the overflow counts neurons that have room");
@@ -62,7 +62,7 @@ bool same_spikes(const Case& c, const Results<T>& gpu, const Results<T>& cpu, in
   if (gpu.counts[neuron] != cpu.counts[neuron]) return false;
   const double tolerance = kFloat<T> ? 1e-4 : 1e-11, rate = c.n.threshold_rate;
   double lost = 1;
-  for (int64_t k = neuron * c.p.capacity; k < neuron * c.p.capacity + cpu.counts[neuron]; ++k) {
+  for (int64_t k = neuron * c.p.max_spikes; k < neuron * c.p.max_spikes + cpu.counts[neuron]; ++k) {
     const double slope = cpu.slopes[k];
     lost = std::max(lost, rate / slope);
     if (std::abs(double(gpu.times[k]) - cpu.times[k]) > tolerance * lost * c.n.tau) return false;
@@ -96,7 +96,7 @@ void expect_same_neurons(const Case& c, const Results<T>& gpu, const Results<T>&
       summary.float_peaks_differ += !peak;
       continue;
     }
-    const int64_t k = neuron * c.p.capacity;
+    const int64_t k = neuron * c.p.max_spikes;
     fail("neuron %ld has %d spikes, first %.17g, peak %.17g on the GPU, and %d, %.17g, %.17g on the CPU", long(neuron),
          int(gpu.counts[neuron]), double(gpu.times[k]), double(gpu.peak_times[neuron]), int(cpu.counts[neuron]),
          double(cpu.times[k]), double(cpu.peak_times[neuron]));

@@ -78,7 +78,7 @@ struct Results {
   int64_t overflow = -1;
 
   explicit Results(const Problem& p)
-      : times(p.neurons() * p.capacity, kGarbage<T>), trains(times), slopes(times),
+      : times(p.neurons() * p.max_spikes, kGarbage<T>), trains(times), slopes(times),
         kernel_gradient(p.rows() * p.units, kGarbage<T>), times_gradient(p.batch * p.sample_slots(), kGarbage<T>),
         peak(p.neurons(), kGarbage<T>), peak_times(peak), peak_slopes(peak), peak_kernel_gradient(kernel_gradient),
         peak_times_gradient(times_gradient), counts(p.neurons(), -1), peak_slots(p.neurons(), -2) {}
@@ -106,8 +106,8 @@ std::vector<T> sum(const std::vector<Totals<T>>& groups) {
 }
 
 // A layer of one spike slot, as that of the peaks is.
-inline Problem with_capacity(Problem p, int64_t capacity) {
-  p.capacity = capacity;
+inline Problem with_max_spikes(Problem p, int64_t max_spikes) {
+  p.max_spikes = max_spikes;
   return p;
 }
 
@@ -119,15 +119,15 @@ struct Data {
   Data() = default;
   Data(const Case& c, uint64_t seed)
       : inputs(c.p.batch * c.p.sample_slots()), kernel(c.p.rows() * c.p.units),
-        gradient(c.p.neurons() * c.p.capacity) {
+        gradient(c.p.neurons() * c.p.max_spikes) {
     std::mt19937_64 random(seed);
     std::uniform_real_distribution<double> uniform(0, 1);
     const double end = c.n.simulation_time;
     for (T& time : inputs) {
       const double share = uniform(random);
-      const double when = c.distinct_times ? end * (int64_t(uniform(random) * c.distinct_times) + 0.5) /
-                                                 c.distinct_times
-                                           : end * 1.1 * uniform(random);  // some come after the end
+      const double when = c.distinct_times
+                              ? end * (int64_t(uniform(random) * c.distinct_times) + 0.5) / c.distinct_times
+                              : end * 1.1 * uniform(random);  // some come after the end
       time = share < c.filled ? T(when) : kInfinity<T>;
       if (share < c.filled * 0.01) time = T(end);
       if (share < c.filled * 0.005) time = T(-0.0);
@@ -150,7 +150,7 @@ template <class T>
 std::vector<T> moved_onto_inputs(const Problem& p, const std::vector<T>& inputs, std::vector<T> times) {
   for (int64_t neuron = 0; neuron < p.neurons(); neuron += 3) {
     const T* sample = inputs.data() + neuron / (p.positions() * p.units) * p.sample_slots();
-    T &spike = times[neuron * p.capacity], last = T(-1);
+    T &spike = times[neuron * p.max_spikes], last = T(-1);
     if (spike == kInfinity<T>) continue;
     for (int64_t i = 0; i < p.sample_slots(); ++i) last = sample[i] <= spike ? std::max(last, sample[i]) : last;
     spike = last + T(0);  // no output spike is at -0.0

@@ -8,7 +8,7 @@ namespace bats {
 
 struct NetworkLayer {
   const char* name;
-  int64_t kernel, units, capacity;  // kernel 0: dense; a convolution is followed by 2 x 2 pooling
+  int64_t kernel, units, max_spikes;  // kernel 0: dense; a convolution is followed by 2 x 2 pooling
   double threshold, lowest, highest;  // of the weights
 };
 
@@ -56,11 +56,11 @@ inline Case layer_of(const Network& network, const NetworkLayer& layer, const Tr
   const bool dense = layer.kernel == 0;
   const Problem p{network.batch, dense ? 1 : in.height, dense ? 1 : in.width,
                   dense ? in.height * in.width * in.channels : in.channels, in.slots, dense ? 1 : layer.kernel,
-                  dense ? 1 : layer.kernel, layer.units, layer.capacity};
+                  dense ? 1 : layer.kernel, layer.units, layer.max_spikes};
   std::uniform_real_distribution<float> weights(layer.lowest, layer.highest), gradients(-1, 1);
   data->inputs = in.times;
   data->kernel.resize(p.rows() * p.units);
-  data->gradient.resize(p.neurons() * p.capacity);
+  data->gradient.resize(p.neurons() * p.max_spikes);
   for (float& weight : data->kernel) weight = weights(*random);
   for (float& gradient : data->gradient) gradient = gradients(*random);
   const double tau = 0.26;
@@ -70,8 +70,8 @@ inline Case layer_of(const Network& network, const NetworkLayer& layer, const Tr
 
 // The trains of the layer, pooled after a convolution: those of 2 x 2 neurons become one.
 inline Trains next(const Problem& p, bool pooled, const std::vector<float>& times) {
-  if (!pooled) return {p.out_height(), p.out_width(), p.units, p.capacity, times};
-  const int64_t height = p.out_height() / 2, width = p.out_width() / 2, slots = 4 * p.capacity;
+  if (!pooled) return {p.out_height(), p.out_width(), p.units, p.max_spikes, times};
+  const int64_t height = p.out_height() / 2, width = p.out_width() / 2, slots = 4 * p.max_spikes;
   Trains trains{height, width, p.units, slots, {}};
   for (int64_t i = 0; i < p.batch * height * width * p.units; ++i) {
     const int64_t unit = i % p.units, x = i / p.units % width, y = i / p.units / width % height;
@@ -79,8 +79,8 @@ inline Trains next(const Problem& p, bool pooled, const std::vector<float>& time
     for (int64_t dy = 0; dy < 2; ++dy) {
       for (int64_t dx = 0; dx < 2; ++dx) {
         const int64_t pixel = (sample * p.out_height() + 2 * y + dy) * p.out_width() + 2 * x + dx;
-        const auto train = times.begin() + (pixel * p.units + unit) * p.capacity;
-        trains.times.insert(trains.times.end(), train, train + p.capacity);
+        const auto train = times.begin() + (pixel * p.units + unit) * p.max_spikes;
+        trains.times.insert(trains.times.end(), train, train + p.max_spikes);
       }
     }
     std::sort(trains.times.end() - slots, trains.times.end());

@@ -4,91 +4,92 @@
 
 #include <algorithm>
 #include <memory>
+#include <vector>
 
 #include "../cpu.h"
 #include "layer.h"
 
 namespace bats {
 
-// What a forward kernel leaves in exactly as much memory as it asks for: address sanitizers see the end of it.
-class Memory {
+// What a forward kernel records, in exactly as much memory as it asks for: address sanitizers see the end of it.
+template <class T>
+class Found final : public Record<T> {
  public:
-  Allocate allocate() {
-    return [this](int64_t bytes) {
-      bytes_ = bytes;
-      data_.reset(new char[bytes]);
-      return data_.get();
-    };
+  Events<T> events(int64_t splits, int64_t events) override {
+    events_ = {array<int64_t>(splits), array<EventPlace>(events), array<T>(events)};
+    return events_;
   }
-  template <class Item>
-  Lists<Item> lists(int64_t count) const {
-    expect(Lists<Item>::fit(count, data_.get(), bytes_), "lists do not fit their memory");
-    expect(!Lists<Item>::fit(count, data_.get(), bytes_ + 1), "lists fit memory of another size");
-    return {count, data_.get()};
+  Crossings<T> crossings(int64_t splits, int64_t crossings, int64_t slopes) override {
+    crossings_ = {array<int64_t>(splits), array<CrossingPlace>(crossings), array<T>(crossings), array<T>(slopes)};
+    return crossings_;
   }
+  const Events<T>& events() const { return events_; }
+  const Crossings<T>& crossings() const { return crossings_; }
 
  private:
-  int64_t bytes_ = 0;
-  std::unique_ptr<char[]> data_;
-};
+  template <class Item>
+  Array<Item> array(int64_t size) {
+    std::shared_ptr<Item[]> memory(new Item[size]);
+    memory_.push_back(memory);
+    return {memory.get(), size};
+  }
 
-// What the CPU's backward pass starts from: the events of a layer and its spikes.
-struct Found {
-  Memory events, crossings;
-  cpu::Record record() { return {events.allocate(), crossings.allocate()}; }
+  std::vector<std::shared_ptr<void>> memory_;
+  Events<T> events_;
+  Crossings<T> crossings_;
 };
 
 // Moves the crossings to where the trains are now, each to the last event before it.
 template <class T>
-void move_crossings(const Problem& p, const Neuron& n, const std::vector<T>& trains, Found* found) {
-  const Lists<Event<T>> events = found->events.lists<Event<T>>(p.columns());
-  const int64_t count = cpu::trains_lists<T>(p), tiles = count / std::max<int64_t>(p.columns(), 1);
-  const Lists<cpu::Crossing<T>> crossings = found->crossings.lists<cpu::Crossing<T>>(count);
-  const int64_t width = cpu::tile_width<T>(p);
-  std::vector<int64_t> starts{0};
-  std::vector<cpu::Crossing<T>> moved;
-  for (int64_t tile = 0; tile < tiles; ++tile) {
-    for (int64_t column = 0; column < p.columns(); ++column) {
-      for (cpu::Crossing<T> crossing : crossings[tile * p.columns() + column]) {
-        const int64_t neuron = column * p.units + tile * width + crossing.lane;
-        const T time = trains[neuron * p.capacity + crossing.index];
-        if (crossing.time == time) {
-          moved.push_back(crossing);
-          continue;
-        }
-        crossing.time = time;
-        const List<Event<T>> list = events[column];
-        while (crossing.event >= 0 && list[crossing.event].time >= crossing.time) --crossing.event;
-        crossing.growth = kInfinity<T>;  // without a cause, without an effect
-        if (crossing.event >= 0) crossing.growth = std::exp((crossing.time - list[crossing.event].time) / T(n.tau));
-        crossing.event = std::max(crossing.event, 0);
-        moved.push_back(crossing);
+void move_crossings(const Case& c, const Data<T>& data, const Results<T>& r, const Found<T>& found) {
+  struct Moved {
+    CrossingPlace place;
+    T decay, slope;
+  };
+  const Problem& p = c.p;
+  const Events<T>& events = found.events();
+  const Crossings<T>& crossings = found.crossings();
+  for (int64_t list = 0; list + 1 < crossings.splits.size; ++list) {
+    const int64_t column = list % p.columns();
+    const T* sample = data.inputs.data() + column / p.positions() * p.sample_slots();
+    auto event_time = [&](int32_t event) { return sample[events.places[events.splits[column] + event].slot]; };
+    std::vector<Moved> moved;
+    std::vector<int64_t> next(p.units);  // spike of each unit
+    for (int64_t i = crossings.splits[list]; i < crossings.splits[list + 1]; ++i) {
+      auto [place, decay, slope] = Moved{crossings.places[i], crossings.decays[i], crossings.slopes[i]};
+      const int64_t at = (column * p.units + place.unit) * p.max_spikes + next[place.unit]++;
+      if (r.times[at] != r.trains[at]) {
+        while (place.event >= 0 && event_time(place.event) >= r.trains[at]) --place.event;
+        decay = T(0);  // without a cause, without an effect
+        if (place.event >= 0) decay = std::exp((event_time(place.event) - r.trains[at]) / T(c.n.tau));
+        place.event = std::max(place.event, 0);
       }
-      auto by_event = [](const auto& x, const auto& y) { return x.event < y.event; };
-      std::stable_sort(moved.begin() + starts.back(), moved.end(), by_event);
-      starts.push_back(int64_t(moved.size()));
+      moved.push_back({place, decay, slope});
+    }
+    std::stable_sort(moved.begin(), moved.end(),
+                     [](const Moved& x, const Moved& y) { return x.place.event < y.place.event; });
+    int64_t i = crossings.splits[list];
+    for (const auto& [place, decay, slope] : moved) {
+      crossings.places[i] = place;
+      crossings.decays[i] = decay;
+      crossings.slopes[i++] = slope;
     }
   }
-  auto [memory, items] = Lists<cpu::Crossing<T>>::room(starts.data(), count, found->crossings.allocate());
-  std::copy(moved.begin(), moved.end(), items);
 }
 
 // The gradients of a layer, or of its peaks.
 template <class T>
-std::vector<T> backward_on_cpu(const Problem& p, const Neuron& n, T min_slope, const Data<T>& data, const T* upstream,
-                               const Found& found, std::vector<T>* kernel_gradient, std::vector<T>* times_gradient,
-                               const cpu::Parallel& parallel) {
-  const int64_t count = cpu::trains_lists<T>(p);
-  Memory memory;
-  std::vector<Totals<T>> totals(count);
-  cpu::coefficients(p, n, min_slope, found.crossings.lists<cpu::Crossing<T>>(count), upstream, memory.allocate(),
-                    totals.data(), parallel);
-  const Lists<Event<T>> events = found.events.lists<Event<T>>(p.columns());
-  const Lists<cpu::Echo<T>> echoes = memory.lists<cpu::Echo<T>>(count);
-  expect(cpu::belong(p, found.crossings.lists<cpu::Crossing<T>>(count)) && cpu::belong(p, events, echoes),
-         "lists do not belong to their layer");
-  cpu::kernel_gradient(p, n, events, echoes, kernel_gradient->data(), parallel);
-  cpu::times_gradient(p, data.kernel.data(), events, echoes, times_gradient->data(), parallel);
+std::vector<T> backward_on_cpu(const Problem& p, const Neuron& n, T min_slope, const Data<T>& data,
+                               const std::vector<T>& times, const Found<T>& found, std::vector<T>* kernel_gradient,
+                               std::vector<T>* times_gradient, const cpu::Parallel& parallel) {
+  const auto layer = cpu::layer<T>(p, parallel);
+  std::vector<T> q(found.crossings().places.size);
+  std::vector<Totals<T>> totals(layer->groups());
+  layer->coefficients(n, min_slope, times.data(), data.gradient.data(), found.crossings(), q.data(), totals.data());
+  const Backward<T> from{
+      data.inputs.data(), times.data(), found.events(), found.crossings(), {q.data(), int64_t(q.size())}};
+  layer->kernel_gradient(n, from, kernel_gradient->data());
+  layer->times_gradient(n, data.kernel.data(), from, times_gradient->data());
   return sum(totals);
 }
 
@@ -98,30 +99,31 @@ Results<T> on_cpu(const Case& c, const Data<T>& data, const cpu::Parallel& paral
   const Neuron& n = c.n;
   Results<T> r(p);
   const T *inputs = data.inputs.data(), *kernel = data.kernel.data();
-  Found spikes, peaks;
-  expect(cpu::spikes(p, n, inputs, kernel, r.times.data(), r.counts.data(), &r.overflow, parallel, spikes.record()) ==
-             0, "good input times are refused");
+  Found<T> spikes, peaks;
+  cpu::layer<T>(p, parallel)->spikes(n, inputs, kernel, r.times.data(), r.counts.data(), &r.overflow, &spikes);
   r.slopes.assign(r.slopes.size(), T(0));
-  const int64_t count = cpu::trains_lists<T>(p);
-  const Lists<Event<T>> events = spikes.events.lists<Event<T>>(p.columns());
-  for (int64_t list = 0; list < count; ++list) {
-    for (const cpu::Crossing<T>& crossing : spikes.crossings.lists<cpu::Crossing<T>>(count)[list]) {
-      const int64_t tile = list / p.columns(), column = list % p.columns();
-      const int64_t neuron = column * p.units + tile * cpu::tile_width<T>(p) + crossing.lane;
-      const int64_t slot = neuron * p.capacity + crossing.index;
-      expect(r.times[slot] == crossing.time && crossing.index < r.counts[neuron], "a crossing is no spike");
-      expect(crossing.time > events[column][crossing.event].time, "a spike is not after its cause");
-      r.slopes[slot] = crossing.slope;
+  const Crossings<T>& crossings = spikes.crossings();
+  for (int64_t list = 0; list + 1 < crossings.splits.size; ++list) {
+    const int64_t column = list % p.columns();
+    std::vector<int64_t> next(p.units);  // spike of each unit
+    for (int64_t i = crossings.splits[list]; i < crossings.splits[list + 1]; ++i) {
+      const auto& [event, unit] = crossings.places[i];
+      const int64_t neuron = column * p.units + unit, index = next[unit]++, slot = neuron * p.max_spikes + index;
+      const EventPlace& cause = spikes.events().places[spikes.events().splits[column] + event];
+      expect(r.times[slot] < kInfinity<T> && index < r.counts[neuron], "a crossing is no spike");
+      expect(r.times[slot] > inputs[column / p.positions() * p.sample_slots() + cause.slot],
+             "a spike is not after its cause");
+      r.slopes[slot] = crossings.slopes[i];
     }
   }
   r.trains = moved_onto_inputs(p, data.inputs, r.times);
-  move_crossings(p, n, r.trains, &spikes);
-  r.totals = backward_on_cpu(p, n, kMinSlope<T>, data, data.gradient.data(), spikes, &r.kernel_gradient,
-                             &r.times_gradient, parallel);
-  cpu::peaks(p, n, inputs, kernel, r.peak.data(), r.peak_times.data(), r.peak_slopes.data(), r.peak_slots.data(),
-             parallel, peaks.record());
-  backward_on_cpu(with_capacity(p, 1), n, T(0), data, data.gradient.data(), peaks, &r.peak_kernel_gradient,
-                  &r.peak_times_gradient, parallel);
+  move_crossings(c, data, r, spikes);
+  r.totals =
+      backward_on_cpu(p, n, kMinSlope<T>, data, r.trains, spikes, &r.kernel_gradient, &r.times_gradient, parallel);
+  const Problem one = with_max_spikes(p, 1);
+  cpu::layer<T>(one, parallel)
+      ->peaks(n, inputs, kernel, r.peak.data(), r.peak_times.data(), r.peak_slopes.data(), r.peak_slots.data(), &peaks);
+  backward_on_cpu(one, n, T(0), data, r.peak_times, peaks, &r.peak_kernel_gradient, &r.peak_times_gradient, parallel);
   return r;
 }
 

@@ -50,7 +50,7 @@ class Space {
 template <class T>
 std::vector<T> used_slots(const Problem& p, const std::vector<int32_t>& counts, std::vector<T> values) {
   for (int64_t neuron = 0; neuron < p.neurons(); ++neuron)
-    for (int64_t k = std::max(counts[neuron], 0); k < p.capacity; ++k) values[neuron * p.capacity + k] = T(0);
+    for (int64_t k = std::max(counts[neuron], 0); k < p.max_spikes; ++k) values[neuron * p.max_spikes + k] = T(0);
   return values;
 }
 
@@ -119,7 +119,7 @@ Results<T> on_gpu(const Case& c, const Data<T>& data, const Results<T>& backward
     expect(ones.read() == std::vector<T>(p.neurons(), T(1)), "the slopes of peaks are not 1");
   }
   // From the CPU's peaks: of two that are equally high, rounding chooses.
-  gradients(with_capacity(p, 1), T(0), backward.peak_times, std::vector<T>(p.neurons(), T(1)), &r.peak_kernel_gradient,
+  gradients(with_max_spikes(p, 1), T(0), backward.peak_times, std::vector<T>(p.neurons(), T(1)), &r.peak_kernel_gradient,
             &r.peak_times_gradient);
   return r;
 }

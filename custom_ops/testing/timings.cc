@@ -27,8 +27,8 @@ struct Arrays {
   OnDevice<Totals<float>> totals;
 
   Arrays(const Problem& p, const Data<float>& data)
-      : inputs(data.inputs), kernel(data.kernel), gradient(data.gradient), times(p.neurons() * p.capacity),
-        slopes(p.neurons() * p.capacity), q(p.neurons() * p.capacity), kernel_gradient(p.rows() * p.units),
+      : inputs(data.inputs), kernel(data.kernel), gradient(data.gradient), times(p.neurons() * p.max_spikes),
+        slopes(p.neurons() * p.max_spikes), q(p.neurons() * p.max_spikes), kernel_gradient(p.rows() * p.units),
         times_gradient(p.batch * p.sample_slots()), peak(p.neurons()), peak_times(p.neurons()),
         peak_slopes(p.neurons()), ones(p.neurons()), counts(p.neurons()), slots(p.neurons()), overflow(1),
         totals(p.neurons()) {}
@@ -43,7 +43,7 @@ struct Bytes {
     int64_t found = 0;
     for (int32_t count : counts) found += count;
     const int64_t inputs = p.batch * p.sample_slots(), kernel = p.rows() * p.units, neurons = p.neurons();
-    spikes = 4 * (inputs + kernel + neurons * p.capacity + neurons + found);
+    spikes = 4 * (inputs + kernel + neurons * p.max_spikes + neurons + found);
     coefficients = 4 * (4 * found + 3 * neurons);
     kernel_gradient = 4 * (inputs + 2 * found + kernel);
     times_gradient = 4 * (inputs + 2 * found + kernel + inputs);
@@ -68,7 +68,7 @@ void time(const Case& c, const Data<float>& data, const std::vector<int32_t>& co
   const Neuron& n = c.n;
   const Bytes bytes(p, counts);
   // So many sets of arrays that none is in the cache when its turn comes.
-  const int64_t cache = device::cache_bytes(), set = bytes.kernel_gradient + p.neurons() * p.capacity * 4;
+  const int64_t cache = device::cache_bytes(), set = bytes.kernel_gradient + p.neurons() * p.max_spikes * 4;
   const int64_t count = std::clamp<int64_t>(2 * cache / std::max<int64_t>(set, 1) + 2, 2, 48);
   const char* note = count * set < cache ? "  (in L2)" : "";
   std::vector<Arrays> sets;

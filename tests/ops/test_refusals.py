@@ -51,11 +51,15 @@ def test_scalars_of_another_rank_are_refused(name):
         bats.spikes(**tensors, max_spikes=4)
 
 
+RECORD = ("event_splits", "event_places", "event_decays")
+RECORD += ("crossing_splits", "crossing_places", "crossing_decays", "crossing_slopes")
+
+
 def handed_on(problem):
-    """Return the raw ops, the tensors of a problem as theirs, and what the op of the layer hands on."""
+    """Return the raw ops, the tensors of a problem as theirs, and the spikes and the record of its layer."""
     raw, tensors = bats.library(), problem.tensors("float64")
-    spikes, _, _, events, crossings = raw.ttfs_keras_bats_spikes(**tensors, max_spikes=problem.max_spikes)
-    return raw, tensors, spikes, events, crossings
+    spikes, _, _, *record = raw.ttfs_keras_bats_spikes(**tensors, max_spikes=problem.max_spikes)
+    return raw, tensors, {"spikes": spikes, **dict(zip(RECORD, record, strict=True))}
 
 
 def layer(inputs):
@@ -64,45 +68,102 @@ def layer(inputs):
     return Problem(times, np.full((1, 1, inputs, 70), 1.0), 0.2, 0.2, 0.13, 0.2, 6)
 
 
-def overwritten(crossings, at):
-    """Return them with a four-byte -1 at a place."""
-    changed = crossings.numpy()
-    changed[at : changed.size + at + 4] = 255
-    return tf.constant(changed)
+def replaced(at, value):
+    """Return a function that replaces an element of an array."""
+
+    def change(array):
+        array[at] = value
+        return array
+
+    return change
+
+
+def resizes(name):
+    """Return changes of the number of rows of a tensor."""
+    return [
+        (name, lambda x: x[:-1]),
+        (name, lambda x: x[:0]),
+        (name, lambda x: np.concatenate([x, x[-1:]])),
+    ]
 
 
 @needs_library
 @pytest.mark.parametrize(
-    "change",
+    ("name", "change"),
     [
-        lambda spikes, events, crossings: (spikes, events, crossings[:-1]),
-        lambda spikes, events, crossings: (spikes, events, crossings[:0]),
-        lambda spikes, events, crossings: (spikes, events, tf.concat([crossings, crossings[:8]], 0)),
-        lambda spikes, events, crossings: (spikes[..., :1], events, crossings),
-        lambda spikes, events, crossings: (spikes[..., :-40, :], events, crossings),
-        lambda spikes, events, crossings: (spikes, events[:-1], crossings),
-        lambda spikes, events, crossings: (spikes, tf.zeros(8 * (spikes.shape[0] + 1), tf.uint8), crossings),
-        # The last crossing, of 40 bytes: its lane, its index.
-        lambda spikes, events, crossings: (spikes, events, overwritten(crossings, -36)),
-        lambda spikes, events, crossings: (spikes, events, overwritten(crossings, -32)),
-        # A layer with more inputs.
-        lambda spikes, events, crossings: (spikes, handed_on(layer(40))[3], crossings),
+        *(change for name in RECORD for change in resizes(name)),
+        ("spikes", lambda x: x[..., :1]),
+        ("spikes", lambda x: x[..., :-40, :]),
+        *((name, replaced(0, -1)) for name in ("event_splits", "crossing_splits")),
+        *((name, replaced(1, 2**62)) for name in ("event_splits", "crossing_splits")),
+        *((name, replaced(1, -(2**62))) for name in ("event_splits", "crossing_splits")),
+        *(("event_places", replaced((-1, field), bad)) for field, size in enumerate((20, 20)) for bad in (-1, size)),
+        # Of the last crossing: event, unit.
+        *(("crossing_places", replaced((-1, field), bad)) for field, size in enumerate((20, 70)) for bad in (-1, size)),
+        ("crossing_places", replaced((0, 1), 69)),  # a unit of another tile
+        ("crossing_places", replaced((slice(7), 1), 0)),  # more spikes than max_spikes
+        ("crossing_slopes", lambda x: x[:, np.newaxis][:, [0, 0]]),
+        ("crossing_places", lambda x: x[:, :1]),
     ],
 )
-def test_gradients_take_only_what_the_layer_handed_on(change):
+def test_gradients_take_only_what_the_layer_handed_on(name, change):
     """Anything else would make them read memory that is not theirs."""
-    raw, tensors, *given = handed_on(layer(20))
+    raw, tensors, given = handed_on(layer(20))
 
-    def gradient(spikes, events, crossings):
+    def gradient(spikes, event_splits, event_places, event_decays, crossing_splits, crossing_places, *values):
         found, _ = raw.ttfs_keras_bats_coefficients(
-            spikes, tf.ones_like(spikes), crossings, tensors["delta_threshold"], tensors["tau_s"]
+            spikes,
+            tf.ones_like(spikes),
+            crossing_splits,
+            crossing_places,
+            values[1],
+            tensors["delta_threshold"],
+            tensors["tau_s"],
         )
-        arguments = tensors["times"], tensors["kernel"], spikes, events, found, tensors["tau_s"]
+        arguments = tensors["times"], tensors["kernel"], spikes, event_splits, event_places, event_decays
+        arguments += crossing_splits, crossing_places, values[0], found, tensors["tau_s"]
         return [raw.ttfs_keras_bats_kernel_gradient(*arguments), raw.ttfs_keras_bats_times_gradient(*arguments)]
 
-    assert all(np.isfinite(x).all() and np.any(x) for x in gradient(*given))
+    assert all(np.isfinite(x).all() and np.any(x) for x in gradient(*given.values()))
+    given[name] = tf.constant(change(given[name].numpy()))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"expected (what the op of this layer handed on|spikes)"):
-        gradient(*change(*given))
+        gradient(*given.values())
+
+
+@needs_library
+def test_gradients_take_only_the_events_of_their_layer():
+    raw, tensors, given = handed_on(layer(20))
+    _, _, other = handed_on(layer(40))
+    found, _ = raw.ttfs_keras_bats_coefficients(
+        given["spikes"],
+        tf.ones_like(given["spikes"]),
+        *(given[f"crossing_{name}"] for name in ("splits", "places", "slopes")),
+        tensors["delta_threshold"],
+        tensors["tau_s"],
+    )
+    events = [other[name] for name in RECORD[:3]]
+    crossings = [given[name] for name in RECORD[3:6]]
+    arguments = tensors["times"], tensors["kernel"], given["spikes"], *events, *crossings, found, tensors["tau_s"]
+    for gradient in (raw.ttfs_keras_bats_kernel_gradient, raw.ttfs_keras_bats_times_gradient):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="expected what the op of this layer handed on"):
+            gradient(*arguments)
+
+
+@needs_library
+def test_an_op_s_signature_gives_the_ranks_of_what_it_hands_on():
+    raw, shapes = bats.library(), {}
+
+    @tf.function(input_signature=[tf.TensorSpec([None] * 5), tf.TensorSpec([None] * 4)])
+    def graph(times, kernel):
+        constants = [tf.constant(x) for x in (0.2, 0.2, 0.13, 0.2)]
+        layer = raw.ttfs_keras_bats_spikes(times, kernel, *constants, max_spikes=3)
+        peaks = raw.ttfs_keras_bats_peaks(times, kernel, *constants[2:])
+        shapes.update({name: [getattr(op, name).shape.as_list() for op in (layer, peaks)] for name in RECORD})
+        return layer.spikes
+
+    graph.get_concrete_function()
+    columns = {"event_places": [None, 2], "crossing_places": [None, 2]}
+    assert shapes == {name: 2 * [columns.get(name, [None])] for name in RECORD}
 
 
 @needs_library

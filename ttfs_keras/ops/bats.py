@@ -66,17 +66,25 @@ def peaks(times, kernel, tau_s, simulation_time):
     return found, when
 
 
+def _backward(times, kernel, spikes, record, gradient, delta_threshold, tau_s, min_slope=0.0):
+    """Return the gradients of times and kernel and the totals of the others, from what an op recorded for them."""
+    raw = library()
+    *events, splits, places, decays, slopes = record
+    # Several ops, so that a graph drops those whose gradients are not needed.
+    coefficients, totals = raw.ttfs_keras_bats_coefficients(
+        spikes, gradient, splits, places, slopes, delta_threshold, tau_s, min_slope=min_slope
+    )
+    arguments = times, kernel, spikes, *events, splits, places, decays, coefficients, tau_s
+    return raw.ttfs_keras_bats_times_gradient(*arguments), raw.ttfs_keras_bats_kernel_gradient(*arguments), totals
+
+
 @tf.RegisterGradient("TtfsKeras>BatsSpikes")
 def _spikes_gradient(op, gradient, *_):
     times, kernel, threshold, delta_threshold, tau_s, _ = op.inputs
-    spikes, _, _, events, crossings = op.outputs
-    raw = library()
-    # Several ops, so that a graph drops what nobody asks for.
-    coefficients, totals = raw.ttfs_keras_bats_coefficients(
-        spikes, gradient, crossings, delta_threshold, tau_s, min_slope=op.get_attr("min_slope")
+    spikes, _, _, *record = op.outputs
+    times_gradient, kernel_gradient, totals = _backward(
+        times, kernel, spikes, record, gradient, delta_threshold, tau_s, op.get_attr("min_slope")
     )
-    kernel_gradient = raw.ttfs_keras_bats_kernel_gradient(times, kernel, spikes, events, coefficients, tau_s)
-    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, spikes, events, coefficients, tau_s)
     threshold_gradient, delta_gradient, spikes_part = tf.unstack(tf.reduce_sum(totals, axis=0))
     # The potential is homogeneous of degree 1 in all times, thresholds and tau_s: measured in another unit, all of them
     # scale alike. Euler's theorem then gives the derivative by tau_s from the others.
@@ -91,12 +99,10 @@ def _spikes_gradient(op, gradient, *_):
 @tf.RegisterGradient("TtfsKeras>BatsPeaks")
 def _peaks_gradient(op, gradient, *_):
     times, kernel, tau_s, _ = op.inputs
-    peaks, peak_times, slopes, slots, events, crossings = op.outputs
-    raw = library()
+    peaks, peak_times, slopes, slots, *record = op.outputs
     # At fixed time du/dw and du/dt_j are those of a lone spike there, with slope 1, times -1.
     at, one = peak_times[..., tf.newaxis], tf.ones_like(tau_s)
-    coefficients, _ = raw.ttfs_keras_bats_coefficients(at, -gradient[..., tf.newaxis], crossings, one, tau_s)
-    times_gradient = raw.ttfs_keras_bats_times_gradient(times, kernel, at, events, coefficients, tau_s)
+    times_gradient, kernel_gradient, _ = _backward(times, kernel, at, record, -gradient[..., tf.newaxis], one, tau_s)
     # An input that cuts the rise off moves the peak along.
     shape = tf.shape(times, tf.int64)
     per_sample = tf.reduce_prod(shape[1:])
@@ -107,9 +113,5 @@ def _peaks_gradient(op, gradient, *_):
     reached = tf.math.is_finite(peak_times)
     own = tf.where(reached, peaks, 0) - tf.where(reached, peak_times, 0) * slopes
     inputs_part = tf.reduce_sum(tf.where(tf.math.is_finite(times), times, 0) * times_gradient)
-    return (
-        times_gradient + tf.reshape(moved, shape),
-        raw.ttfs_keras_bats_kernel_gradient(times, kernel, at, events, coefficients, tau_s),
-        (tf.reduce_sum(gradient * own) - inputs_part) / tau_s,
-        None,
-    )
+    tau_s_gradient = (tf.reduce_sum(gradient * own) - inputs_part) / tau_s
+    return times_gradient + tf.reshape(moved, shape), kernel_gradient, tau_s_gradient, None

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import logging
 import os
-import struct
 import threading
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def load(path):
     Raises:
         OpLibraryError: it was built for another TensorFlow or CPU, is not readable, or another copy is loaded already.
     """
-    problems = _mismatches(path) + _truncation(path)
+    problems = _mismatches(path) or _truncation(path)
     if not problems and _registered():
         problems.append("expected to load it first. Received: its ops are registered already by another copy of it")
     if problems:
@@ -85,7 +84,7 @@ def _mismatches(path):
     note = path.with_suffix(".json")
     try:
         built = json.loads(note.read_text(encoding="utf-8"))
-        version, instructions = built["tensorflow"].split("."), set(built["instructions"])
+        version, instructions, _ = built["tensorflow"].split("."), set(built["instructions"]), int(built["bytes"])
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         return [f"expected a readable {note.name} beside it. Received: {error!r}"]
     problems = []
@@ -100,18 +99,13 @@ def _mismatches(path):
 
 
 def _truncation(path):
-    """Return the problem that a file ends early, in a list; to load such a file ends the process without a word."""
+    """Return the problem that a file ends early, in a list; to load such a file would end the process."""
+    expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["bytes"]
     try:
-        with path.open("rb") as file:
-            size, header = path.stat().st_size, file.read(64)
+        size = path.stat().st_size
     except OSError as error:
         return [f"expected to read it. Received: {error}"]
-    if len(header) < 64 or header[:6] != b"\x7fELF\x02\x01":
-        return []  # the loader of the system says it better
-    # The table of sections, the last thing in the file: where it starts, the size of an entry, how many.
-    start, (entry, entries) = struct.unpack("<Q", header[40:48])[0], struct.unpack("<HH", header[58:62])
-    whole = start + entry * entries
-    return [] if size >= whole else [f"expected {whole} bytes. Received: {size}; it was cut off"]
+    return [f"expected {expected} bytes. Received: {size}; it was cut off"] if size < expected else []
 
 
 def _instructions(cpuinfo=Path("/proc/cpuinfo")):
