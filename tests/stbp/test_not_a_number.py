@@ -13,12 +13,8 @@ from ttfs_keras import stbp
 def test_a_nan_current_makes_all_later_spikes_of_its_neuron_nan(reset):
     currents = np.zeros((1, 3, 2), "float32")
     currents[0, 1, 0] = np.nan
-    layer = stbp.LIF(reset=reset)
-    with tf.GradientTape() as tape:
-        tape.watch(tensor := tf.constant(currents))
-        spikes = layer(tensor)
-    assert np.isnan(spikes.numpy()).tolist() == [[[False, False], [True, False], [True, False]]]
-    assert np.isnan(tape.gradient(spikes, tensor).numpy()[0, 1, 0])
+    spikes = stbp.LIF(reset=reset)(currents).numpy()
+    assert np.isnan(spikes).tolist() == [[[False, False], [True, False], [True, False]]]
 
 
 @pytest.mark.parametrize("name", ["rectangle", "triangle", "sigmoid", "arctan", "fast_sigmoid"])
@@ -57,7 +53,7 @@ def test_one_nan_pixel_makes_the_loss_nan(training):
 
 @pytest.mark.parametrize("argument", ["threshold", "decay"])
 def test_constants_of_each_neuron_are_refused_by_name(argument):
-    with pytest.raises(ValueError, match=rf"expected {argument} .*a number"):
+    with pytest.raises(ValueError, match=rf"expected {argument} .*constants are scalars"):
         stbp.LIF(**{argument: np.array([0.3, 0.4])})
 
 

@@ -56,13 +56,13 @@ class LIF(StepSpikes, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         problems = [
-            *(["threshold > 0, a number"] if not arguments.positive(threshold) else []),
-            *(["decay in [0, 1], a number"] if not (arguments.finite(decay, 0) and decay <= 1) else []),
+            *(["threshold > 0"] if not arguments.positive(threshold) else []),
+            *(["decay in [0, 1]"] if not (arguments.finite(decay, 0) and decay <= 1) else []),
             *([f"reset one of {', '.join(map(repr, RESETS))}"] if reset not in RESETS else []),
         ]
         if problems:
             raise ValueError(
-                f"{self.name}: expected {' and '.join(problems)}. "
+                f"{self.name}: expected {' and '.join(problems)}; constants are scalars, the same for all neurons. "
                 f"Received: threshold={threshold}, decay={decay}, reset={reset!r}"
             )
         self.threshold = float(threshold)
