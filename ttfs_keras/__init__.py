@@ -8,6 +8,7 @@ spike.
 
 import keras
 
+from ttfs_keras import bats, stbp, ttfs
 from ttfs_keras.conversion.convert import convert
 from ttfs_keras.conversion.registry import register_converter
 from ttfs_keras.conversion.verify import verify
@@ -22,7 +23,14 @@ from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.initializers import NaiveAlpha1, SmartAlpha1
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
-from ttfs_keras.ttfs.pooling import TTFSMaxPooling2D
+from ttfs_keras.ttfs.pooling import (
+    TTFSGlobalMaxPooling1D,
+    TTFSGlobalMaxPooling2D,
+    TTFSGlobalMaxPooling3D,
+    TTFSMaxPooling1D,
+    TTFSMaxPooling2D,
+    TTFSMaxPooling3D,
+)
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.simulation.simulate import simulate
 from ttfs_keras.ttfs.spike_times import spike_times
@@ -46,13 +54,19 @@ __all__ = [
     "TTFSConv2D",
     "TTFSDense",
     "TTFSEncoder",
+    "TTFSGlobalMaxPooling1D",
+    "TTFSGlobalMaxPooling2D",
+    "TTFSGlobalMaxPooling3D",
+    "TTFSMaxPooling1D",
     "TTFSMaxPooling2D",
+    "TTFSMaxPooling3D",
     "TTFSNeuron",
     "TTFSReadout",
     "TimeQuantization",
     "TrackQuantile",
     "WeightQuantization",
     "WeightsError",
+    "bats",
     "convert",
     "load_legacy_h5",
     "metric_card",
@@ -60,7 +74,9 @@ __all__ = [
     "simulate",
     "spike_times",
     "spikes",
+    "stbp",
     "summary",
     "synaptic_operations",
+    "ttfs",
     "verify",
 ]

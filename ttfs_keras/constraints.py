@@ -14,9 +14,7 @@ class Between(keras.constraints.Constraint):
         self.high = high
 
     def __call__(self, w):
-        """Return the clipped weight."""
         return keras.ops.clip(w, self.low, self.high)
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {"low": self.low, "high": self.high}

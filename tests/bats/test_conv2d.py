@@ -19,7 +19,12 @@ CONSTANTS = ("threshold", "delta_threshold", "tau_s")
 VARIANTS = {
     "default": {"kernel_size": 2},
     "pair": {"kernel_size": (3, 1), "max_spikes": 2, "recovery": PeakPotential(0.5)},
-    "learned": {"kernel_size": 2, "learned": ("tau_s", "threshold"), "simulation_time": 1.0},
+    "trained constants": {
+        "kernel_size": 2,
+        "trainable_tau_s": True,
+        "trainable_threshold": True,
+        "simulation_time": 1.0,
+    },
 }
 
 # Runs where TensorFlow has not started yet, because it then cannot be given two devices any more.
@@ -42,8 +47,8 @@ for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribu
         x = bats.LatencyEncoder(dtype="float64")(inputs)
         x = bats.BATSConv2D(4, 3, threshold=0.1, max_spikes=2, name="conv", **constants)(x)
         x = bats.FlattenSpikes(dtype="float64")(bats.SpikePooling2D(2, dtype="float64")(x))
-        learned = ("threshold", "tau_s")
-        x = bats.BATSDense(3, threshold=0.02, max_spikes=2, learned=learned, name="dense", **constants)(x)
+        constants |= {"trainable_threshold": True, "trainable_tau_s": True}
+        x = bats.BATSDense(3, threshold=0.02, max_spikes=2, name="dense", **constants)(x)
         model = keras.Model(inputs, x)
         model.compile(keras.optimizers.SGD(0.01), bats.losses.SpikeCount(3, 1), metrics=[bats.metrics.CountAccuracy()])
     scaling = bats.SynapticScaling(0.1)
@@ -68,7 +73,7 @@ def layer_of(problem, **changes):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_is_a_well_behaved_layer(variant, tmp_path):
-    weights = (0.2, 1.0) if variant == "learned" else (0.5, 2.0)
+    weights = (0.2, 1.0) if variant == "trained constants" else (0.5, 2.0)
     trains = spike_trains((3, 4, 3, 2, 2))
     run_train_layer_test(lambda: BATSConv2D(2, dtype="float64", **VARIANTS[variant]), trains, tmp_path, False, weights)
 
@@ -90,8 +95,8 @@ def test_trains_are_the_oracles(case):
 
 
 @pytest.mark.parametrize("name", CONSTANTS)
-def test_learned_constants_get_their_gradients(name):
-    layer = layer_of(PROBLEM, learned=[name])
+def test_trained_constants_get_their_gradients(name):
+    layer = layer_of(PROBLEM, **{f"trainable_{name}": True})
     weights, counts = np.random.default_rng(0).normal(size=(2, 2, 2, 2, 6)), oracle.spikes(PROBLEM)[1]
 
     def loss(moved):
@@ -115,7 +120,7 @@ def test_recovery_adds_the_gaps_of_silent_neurons():
 
 
 def test_two_replicas_train_and_count_as_one():
-    """A network of convolution, pooling and dense layer with recovery, learned constants and synaptic scaling."""
+    """A network of convolution, pooling and dense layer with recovery, trained constants and synaptic scaling."""
     done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     both, one = json.loads(done.stdout.splitlines()[-1])

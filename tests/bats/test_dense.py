@@ -19,11 +19,12 @@ from ttfs_keras.bats.recovery import PeakPotential
 
 PROBLEM = problems.CASES["dense"]
 CONSTANTS = ("threshold", "delta_threshold", "tau_s")
+ALL_TRAIN = {f"trainable_{name}": True for name in CONSTANTS}
 VARIANTS = {
     "default": {},
     "single spike": {"max_spikes": 1, "delta_threshold": 0.1},
     "recovery": {"recovery": PeakPotential(0.5), "threshold": 0.5, "min_slope": 0.1},
-    "learned": {"learned": ("tau_s", "threshold"), "simulation_time": 1.0},
+    "trained constants": {"trainable_tau_s": True, "trainable_threshold": True, "simulation_time": 1.0},
     "regularized": {
         "activity_regularizer": FiringRate(1.0, 2.0),
         "kernel_constraint": keras.constraints.NonNeg(),
@@ -53,19 +54,19 @@ def golden(**arguments):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_is_a_well_behaved_layer(variant, tmp_path):
-    # The constants that are learned get values in this range, too.
-    weights = (0.2, 1.0) if variant == "learned" else (0.5, 2.0)
+    # The constants that train get values in this range, too.
+    weights = (0.2, 1.0) if variant == "trained constants" else (0.5, 2.0)
     run_train_layer_test(
         lambda: BATSDense(4, dtype="float64", **VARIANTS[variant]), spike_trains((3, 20, 2)), tmp_path, False, weights
     )
 
 
-@pytest.mark.parametrize("learned", [(), CONSTANTS])
-def test_trains_are_the_oracles(learned):
+@pytest.mark.parametrize("trained", [{}, ALL_TRAIN])
+def test_trains_are_the_oracles(trained):
     expected, counts, overflow = oracle.spikes(PROBLEM)
-    layer = layer_of(PROBLEM, learned=learned)
+    layer = layer_of(PROBLEM, **trained)
     np.testing.assert_allclose(layer(PROBLEM.times[:, 0, 0]), expected[:, 0, 0], rtol=0, atol=FLOAT64)
-    assert len(layer.trainable_weights) == 1 + len(learned)
+    assert len(layer.trainable_weights) == 1 + len(trained)
     samples = len(PROBLEM.times)
     assert {name: float(value) for name, value in layer.monitor.result().items()} == pytest.approx(
         {
@@ -76,8 +77,8 @@ def test_trains_are_the_oracles(learned):
     )
 
 
-def test_learned_constants_get_their_gradients():
-    layer = layer_of(PROBLEM, learned=CONSTANTS)
+def test_trained_constants_get_their_gradients():
+    layer = layer_of(PROBLEM, **ALL_TRAIN)
     weights, counts = np.random.default_rng(0).normal(size=(3, 5, 6)), oracle.spikes(PROBLEM)[1]
 
     def loss(moved):
@@ -93,9 +94,9 @@ def test_learned_constants_get_their_gradients():
     np.testing.assert_allclose(found, np.squeeze(expected), rtol=GRADIENT)
 
 
-def test_learned_constants_are_saved_and_stay_positive(tmp_path):
+def test_trained_constants_are_saved_and_stay_positive(tmp_path):
     inputs = keras.Input((6, 3), dtype="float64")
-    layer = layer_of(PROBLEM, learned=("threshold", "tau_s"))
+    layer = layer_of(PROBLEM, trainable_threshold=True, trainable_tau_s=True)
     model = keras.Model(inputs, layer(inputs))
     layer.learned_weights["threshold"].assign(1.25 * PROBLEM.threshold)
     model.save(tmp_path / "model.keras")
@@ -104,7 +105,7 @@ def test_learned_constants_are_saved_and_stay_positive(tmp_path):
     higher = replace(PROBLEM, threshold=1.25 * PROBLEM.threshold)
     expected = oracle.spikes(higher)[0][:, 0, 0]
     np.testing.assert_allclose(loaded(PROBLEM.times[:, 0, 0]), expected, rtol=0, atol=FLOAT64)
-    threshold, tau_s = (layer.learned_weights[name] for name in layer.learned)
+    threshold, tau_s = (layer.learned_weights[name] for name in ("threshold", "tau_s"))
     keras.optimizers.SGD(1.0).apply([tf.constant(100.0, tf.float64), tf.constant(-1.0, tf.float64)], [threshold, tau_s])
     np.testing.assert_allclose([threshold, tau_s], [PROBLEM.threshold / 100, PROBLEM.tau_s + 1], rtol=FLOAT64)
 
@@ -132,8 +133,8 @@ def test_recovery_adds_the_gaps_of_silent_neurons():
     np.testing.assert_allclose(layer.losses, [0.5 * gaps.sum() / 3], rtol=FLOAT32)
 
 
-def test_recovery_with_a_learned_threshold_is_finite_without_input():
-    layer = layer_of(PROBLEM, recovery=PeakPotential(1.0), learned=CONSTANTS)
+def test_recovery_with_a_trained_threshold_is_finite_without_input():
+    layer = layer_of(PROBLEM, recovery=PeakPotential(1.0), **ALL_TRAIN)
     with tf.GradientTape() as tape:
         layer(np.full((2, 6, 3), np.inf))
         (loss,) = layer.losses
@@ -177,7 +178,7 @@ def test_a_recovery_comes_back_from_a_file(tmp_path):
 def test_all_bad_arguments_are_named_at_once():
     wrong = {
         "units": 0, "tau_s": 0.0, "threshold": math.nan, "delta_threshold": "1", "simulation_time": math.inf,
-        "max_spikes": 0, "min_slope": -1.0, "learned": ("beta",), "recovery": 3.0,
+        "max_spikes": 0, "min_slope": -1.0, "trainable_tau_s": "yes", "recovery": 3.0,
     }  # fmt: skip
     with pytest.raises(ValueError) as error:
         BATSDense(**wrong)
@@ -188,15 +189,15 @@ def test_all_bad_arguments_are_named_at_once():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"units": 1.5}, {"units": True}, {"max_spikes": 2.0}, {"threshold": None}, {"learned": "tau"}]
+    "wrong", [{"units": 1.5}, {"units": True}, {"max_spikes": 2.0}, {"threshold": None}, {"trainable_threshold": 1}]
 )
 def test_an_argument_of_the_wrong_type_is_named(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected "):
         BATSDense(**{"units": 2, **wrong})
 
 
-def test_integers_may_be_numpys_and_nothing_need_be_learned():
-    layer = BATSDense(np.int64(2), max_spikes=np.int32(3), learned=None)
+def test_integers_may_be_numpys():
+    layer = BATSDense(np.int64(2), max_spikes=np.int32(3))
     assert json.loads(json.dumps(layer.get_config())) == BATSDense(2, max_spikes=3, name=layer.name).get_config()
 
 
@@ -204,3 +205,18 @@ def test_integers_may_be_numpys_and_nothing_need_be_learned():
 def test_shapes_that_do_not_fit_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected trains \(batch, neurons, spikes\).*Received shape.*FlattenSpikes"):
         BATSDense(2).build(shape)
+
+
+@pytest.mark.parametrize("order", [("tau_s", "threshold"), ("threshold", "tau_s")])
+def test_configurations_of_version_0_1_load_and_their_weights_stay_in_order(order, tmp_path):
+    """It named the constants that train in a list; files hold the weights in that order."""
+    config = {name: value for name, value in BATSDense(2, name="old").get_config().items() if "trainable_" not in name}
+    layer = BATSDense.from_config({**config, "learned": list(order)})
+    assert (layer.trainable_tau_s, layer.trainable_threshold, layer.trainable_delta_threshold) == (True, True, False)
+    inputs = keras.Input((3, 1))
+    model = keras.Model(inputs, layer(inputs))
+    assert [weight.path for weight in layer.trainable_weights] == ["old/kernel", *(f"old/{name}" for name in order)]
+    layer.learned_weights["threshold"].assign(0.75)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras").layers[1]
+    assert loaded.learned_weights["threshold"] == 0.75 and loaded.get_config() == layer.get_config()

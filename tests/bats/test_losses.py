@@ -164,9 +164,11 @@ def test_labels_may_be_a_list(name):
     assert make(dtype="float64")([0, 2, 1], trains) == make(dtype="float64")(np.array([0, 2, 1]), trains)
 
 
-@pytest.mark.parametrize("labels", [np.zeros((3, 4)), np.zeros((3, 1, 1)), np.zeros(())])
+@pytest.mark.parametrize("labels", [np.zeros((3, 5)), np.zeros((3, 1, 1)), np.zeros(())])
 def test_other_labels_are_refused(labels):
-    with pytest.raises(ValueError, match=r"Expected labels \(batch,\) or \(batch, 1\).* Received: labels of shape"):
+    with pytest.raises(
+        ValueError, match=r"Expected labels \(batch,\), \(batch, 1\) or one-hot.* Received: labels of shape"
+    ):
         SpikeCount(3, 0)(labels, spike_trains((3, 4, 2)))
 
 
@@ -193,3 +195,18 @@ def test_all_bad_arguments_are_named_at_once(make, messages):
 def test_half_precision_is_refused():
     with pytest.raises(ValueError, match=r"need dtype float32 or float64\. Received: dtype=float16"):
         SpikeCount(3, 0, dtype="float16")
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_labels_may_be_one_hot(name, dtype):
+    trains, labels = spike_trains((6, 4, 3), silent=0.4), np.array([0, 1, 2, 3, 0, 1])
+    one_hot = np.eye(4)[labels].astype(dtype)
+    np.testing.assert_array_equal(per_sample(name)(one_hot, trains), per_sample(name)(labels, trains))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_rows_that_are_not_one_hot_are_never_passed_over(name):
+    rows = np.array([[0, 1, 0], [0, 0, 0], [1, 1, 0], [0.5, 0.5, 0], [2, 0, 0], [1, 0, -1], [np.nan, 1, 0]])
+    losses = per_sample(name)(rows, spike_trains((7, 3, 2), silent=0))
+    np.testing.assert_array_equal(np.isnan(losses), np.arange(7) > 0)

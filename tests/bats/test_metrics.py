@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from tests.bats.harness import spike_trains
 from tests.tolerances import FLOAT32
+from ttfs_keras.bats.delays import AxonalDelay
+from ttfs_keras.bats.losses import SpikeTime
 from ttfs_keras.bats.metrics import CountAccuracy, DecayAccuracy, FirstSpikeAccuracy, SilentLabels
 
 INF = np.inf
@@ -23,6 +25,8 @@ METRICS = {
 REPLICAS = """
 import json
 import keras, numpy as np, tensorflow as tf
+from ttfs_keras.bats.delays import AxonalDelay
+from ttfs_keras.bats.losses import SpikeTime
 from ttfs_keras.bats.delays import AxonalDelay
 from ttfs_keras.bats.losses import SpikeTime
 from ttfs_keras.bats.metrics import CountAccuracy, FirstSpikeAccuracy, SilentLabels
@@ -123,8 +127,8 @@ def test_names_in_the_logs():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"rate > 0, finite\. Received: rate=0"):
         DecayAccuracy(0)
-    with pytest.raises(ValueError, match=r"Expected labels \(batch,\) or \(batch, 1\)"):
-        CountAccuracy().update_state(np.zeros((3, 4)), spike_trains((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"Expected labels \(batch,\), \(batch, 1\) or one-hot"):
+        CountAccuracy().update_state(np.zeros((3, 5)), spike_trains((3, 4, 2)))
 
 
 def test_two_replicas_measure_and_train_as_one():
@@ -134,3 +138,27 @@ def test_two_replicas_measure_and_train_as_one():
     assert set(both) == {"loss", "count_accuracy", "first_spike_accuracy", "silent_labels", "delays"}
     for key in both:
         np.testing.assert_allclose(both[key], one[key], rtol=FLOAT32)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("slots", [1, 3])
+def test_labels_may_be_one_hot(name, slots):
+    trains, labels = spike_trains((12, 3, slots), silent=0.4), np.arange(12) % 3
+    metric = METRICS[name]()
+    metric.update_state(np.eye(3)[labels], trains)
+    np.testing.assert_allclose(metric.result(), oracle(name, labels, trains).mean(), rtol=FLOAT32)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_keras_trains_and_measures_with_labels_of_every_form(slots):
+    trains, labels = spike_trains((12, 3, slots), silent=0.4).astype("float32"), np.arange(12) % 3
+    inputs = keras.Input((3, slots))
+    results = []
+    for form in (labels, labels[:, None], np.eye(3)[labels]):
+        model = keras.Model(inputs, AxonalDelay()(inputs))
+        model.compile(
+            keras.optimizers.SGD(0.1), SpikeTime(0.5, 0.9, 1.0), metrics=[make() for make in METRICS.values()]
+        )
+        model.fit(trains, form, verbose=0, epochs=2, shuffle=False)
+        results.append(model.evaluate(trains, form, verbose=0))
+    np.testing.assert_allclose(results[1:], results[:1] * 2, rtol=FLOAT32)

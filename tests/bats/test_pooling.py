@@ -11,6 +11,7 @@ from tests.bats.harness import (
     run_train_layer_test,
     spike_trains,
 )
+from tests.tolerances import FLOAT64
 from ttfs_keras.bats.pooling import SpikePooling2D
 
 VARIANTS = {"default": {}, "pair": {"pool_size": (3, 1)}}
@@ -61,11 +62,17 @@ def test_equal_times_each_have_a_gradient_of_their_own():
     np.testing.assert_array_equal(gradient.ravel(), [1, 2, 3, 4])
 
 
-def test_no_time_is_ever_nan():
-    trains = np.array([[0.2, np.nan], [np.inf, 0.1]]).reshape(1, 2, 2, 1, 1)
-    gradient = gradient_of(SpikePooling2D(dtype="float64"), trains)
-    np.testing.assert_array_equal(SpikePooling2D(dtype="float64")(trains).numpy().ravel(), [0.1, 0.2, np.inf, np.inf])
-    np.testing.assert_array_equal(gradient.ravel(), [1, 0, 0, 1])
+def test_a_window_with_nan_is_nan_and_so_are_gradients_that_come_back_as_nan():
+    trains = np.stack([[[0.2, np.nan], [np.inf, 0.1]], [[0.2, np.inf], [np.inf, 0.1]]]).reshape(2, 2, 2, 1, 1)
+    layer, tensor = SpikePooling2D(dtype="float64"), tf.constant(trains)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        pooled_trains = layer(tensor)
+        loss = tf.reduce_sum(tf.square(tf.where(tf.math.is_inf(pooled_trains), 0.0, pooled_trains)))
+    np.testing.assert_array_equal(pooled_trains[:, 0, 0, 0], [[np.nan] * 4, [0.1, 0.2, np.inf, np.inf]])
+    gradient = tape.gradient(loss, tensor).numpy().reshape(2, 4)
+    assert np.isnan(gradient[0, 1])
+    np.testing.assert_allclose(gradient[1], [0.4, 0, 0, 0.2], rtol=0, atol=FLOAT64)
 
 
 def test_sizes_may_be_unknown():

@@ -46,11 +46,15 @@ def test_decay_gradient():
 
 
 @pytest.mark.parametrize("function", [count, first_spike, lambda times: decay_score(times, 6.0)])
-def test_nan_is_no_spike(function):
-    trains = np.array([[[np.nan, np.nan], [np.inf, np.inf]]])
-    nan, silent = function(tf.constant(trains)).numpy()[0]
-    assert nan == silent
-    np.testing.assert_array_equal(gradient_of(function, trains), np.zeros_like(trains))
+def test_nan_stays_nan_and_makes_gradients_nan(function):
+    trains = tf.constant([[[np.nan, np.nan], [0.1, np.nan], [np.inf, np.nan], [0.1, np.inf]]], "float64")
+    with tf.GradientTape() as tape:
+        tape.watch(trains)
+        values = function(trains)
+        loss = tf.reduce_sum(tf.square(values), axis=(0, 1))
+    np.testing.assert_array_equal(np.isnan(values), [[True, True, True, False]])
+    gradient = np.isnan(tape.gradient(loss, trains))
+    assert gradient[np.isnan(trains)].all() and not gradient[0, 3].any()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

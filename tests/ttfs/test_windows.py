@@ -210,3 +210,15 @@ def test_a_clip_is_saved_as_one():
     copy = type(layer).from_config(layer.get_config())
     assert type(copy.neuron.window_rule) is windows.Clip
     assert copy.neuron.unit == 2
+
+
+@pytest.mark.parametrize("frozen", ["layer", "model"])
+def test_windows_of_frozen_layers_stay_as_they_are(frozen):
+    layer = tk.TTFSDense(3, window=0.5, name="frozen")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, tk.TTFSNeuron(window=0.5, name="free")(keras.layers.Dense(3)(layer(inputs))))
+    (layer if frozen == "layer" else model).trainable = False
+    model.compile("sgd", "mse")
+    model.fit(np.full((8, 4), 9.0), np.zeros((8, 3)), verbose=0)
+    assert float(layer.window) == 0.5
+    assert (float(model.get_layer("free").window) == 0.5) == (frozen == "model")

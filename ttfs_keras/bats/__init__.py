@@ -1,6 +1,6 @@
 """Multi-spike event-based networks with exact gradients of spike times (BATS; Bacho & Chu, arXiv 2212.09500).
 
-A spike train is a tensor (batch, neurons..., K) of times in seconds, ascending and padded with inf.
+A spike train is a tensor `(batch, neurons..., max_spikes)` of times in seconds, ascending and padded with inf.
 """
 
 from ttfs_keras.bats import losses, metrics
@@ -37,3 +37,7 @@ __all__ = [
     "metrics",
     "save_weights",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

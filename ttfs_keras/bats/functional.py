@@ -1,70 +1,158 @@
 """Multi-spike layers as functions of spike trains and kernels."""
 
+from typing import TypeAlias
+
 import tensorflow as tf
 
 from ttfs_keras import arguments, ops
+from ttfs_keras.bats import not_a_number
+
+__all__ = ["conv2d", "dense"]
+
+Constant: TypeAlias = float | tf.Tensor
 
 
-def dense(times, kernel, tau_s, threshold, delta_threshold=None, max_spikes=30, simulation_time=0.2):
+def dense(
+    times: tf.Tensor,
+    kernel: tf.Tensor,
+    tau_s: Constant,
+    threshold: Constant,
+    delta_threshold: Constant | None = None,
+    max_spikes: int = 30,
+    simulation_time: Constant = 0.2,
+    min_slope: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the spikes of fully connected multi-spike neurons; see `ttfs_keras.ops.spikes` for the model.
 
     Args:
-        times: input spikes (batch, pre, slots) in seconds, any order, inf for none; float32 or float64.
-        kernel: (pre, post), of the same dtype.
+        times: input spikes `(batch, pre, slots)` in seconds, any order, inf for none; float32 or float64.
+        kernel: `(pre, post)`, of the same dtype.
         tau_s: synaptic time constant, seconds; the membrane's is twice that.
-        threshold: of the membrane potential.
-        delta_threshold: what a spike takes off the potential; None: the threshold.
-        max_spikes: length of a train.
-        simulation_time: seconds.
+        threshold: potential at which a neuron spikes, in the unit of the weights.
+        delta_threshold: by how much a spike lowers the potential; None: by the threshold.
+        max_spikes: how many spikes a train can hold.
+        simulation_time: seconds; no spike comes later.
+        min_slope: lower bound of du/dt at a spike in the gradient; 0: none.
 
     Returns:
-        (times, counts): (batch, post, max_spikes) ascending, inf for none; int32 (batch, post).
+        (times, counts): `(batch, post, max_spikes)` ascending, inf for none; int32 `(batch, post)`. Trains are NaN
+        where an input time of the sample is NaN or a weight of the neuron is not finite.
 
     Raises:
-        ValueError: ranks, sizes, dtypes or constants that cannot work, all of them at once.
-        tf.errors.InvalidArgumentError: see `ttfs_keras.ops.spikes`.
+        ValueError: lists all ranks, sizes, dtypes and constants that cannot work.
+        tf.errors.InvalidArgumentError: a time is negative (on a CPU), or a constant given as a tensor is not positive.
+
+    Example:
+        >>> times, counts = bats.dense(np.zeros((1, 1, 1)), np.array([[4.0]]), tau_s=1.0, threshold=1.0,
+        ...                            max_spikes=3, simulation_time=10.0)
+        >>> times.numpy().round(3).tolist(), counts.numpy().tolist()
+        ([[[0.317, 0.813, inf]]], [[2]])
     """
-    times, kernel = tf.convert_to_tensor(times), tf.convert_to_tensor(kernel)
-    constants = check(times, kernel, 1, tau_s, threshold, delta_threshold, max_spikes, simulation_time)
-    spikes, counts, _ = ops.spikes(as_image(times), as_filter(kernel), **constants, max_spikes=max_spikes)
-    return tf.squeeze(spikes, (1, 2)), tf.squeeze(counts, (1, 2))
+    constants = (tau_s, threshold, delta_threshold, max_spikes, simulation_time, min_slope)
+    return fire(1, times, kernel, *constants)[:2]
 
 
-def conv2d(times, kernel, tau_s, threshold, delta_threshold=None, max_spikes=30, simulation_time=0.2):
+def conv2d(
+    times: tf.Tensor,
+    kernel: tf.Tensor,
+    tau_s: Constant,
+    threshold: Constant,
+    delta_threshold: Constant | None = None,
+    max_spikes: int = 30,
+    simulation_time: Constant = 0.2,
+    min_slope: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the spikes of convolutional multi-spike neurons, 'valid' borders, stride 1.
 
     Args:
-        times: input spikes (batch, height, width, channels, slots).
-        kernel: (kernel_height, kernel_width, channels, filters).
-        tau_s, threshold, delta_threshold, max_spikes, simulation_time: see `dense`.
+        times: input spikes `(batch, height, width, channels, slots)` in seconds.
+        kernel: `(kernel_height, kernel_width, channels, filters)`.
+        tau_s, threshold, delta_threshold, max_spikes, simulation_time, min_slope: see `dense`.
 
     Returns:
-        (times, counts): (batch, out_height, out_width, filters, max_spikes); int32 (batch, ..., filters).
+        (times, counts): `(batch, out_height, out_width, filters, max_spikes)`; int32
+        `(batch, out_height, out_width, filters)`. See `dense` for NaN.
 
     Raises:
         ValueError, tf.errors.InvalidArgumentError: see `dense`.
+
+    Example:
+        >>> times, counts = bats.conv2d(np.zeros((1, 4, 4, 1, 1)), np.ones((3, 3, 1, 2)), tau_s=0.1, threshold=0.2)
+        >>> times.shape, counts.shape
+        (TensorShape([1, 2, 2, 2, 30]), TensorShape([1, 2, 2, 2]))
     """
-    times, kernel = tf.convert_to_tensor(times), tf.convert_to_tensor(kernel)
-    constants = check(times, kernel, 3, tau_s, threshold, delta_threshold, max_spikes, simulation_time)
-    spikes, counts, _ = ops.spikes(times, kernel, **constants, max_spikes=max_spikes)
-    return spikes, counts
+    constants = (tau_s, threshold, delta_threshold, max_spikes, simulation_time, min_slope)
+    return fire(3, times, kernel, *constants)[:2]
 
 
-def as_image(times):
-    """Return trains (batch, pre, slots) as those of a 1 x 1 image; no copy, as slicing would make."""
-    return tf.expand_dims(tf.expand_dims(times, 1), 1)
-
-
-def as_filter(kernel):
-    """Return a kernel (pre, post) as that of a 1 x 1 convolution."""
-    return tf.expand_dims(tf.expand_dims(kernel, 0), 0)
-
-
-def check(times, kernel, spatial, tau_s, threshold, delta_threshold, max_spikes, simulation_time):
-    """Return threshold, delta_threshold, tau_s and simulation_time, by name, as tensors of the trains' dtype.
+def fire(
+    spatial: int,
+    times: tf.Tensor,
+    kernel: tf.Tensor,
+    tau_s: Constant,
+    threshold: Constant,
+    delta_threshold: Constant | None,
+    max_spikes: int,
+    simulation_time: Constant,
+    min_slope: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the times and counts of `dense` or `conv2d`, and the number of neurons that would have fired once more.
 
     Args:
         spatial: dimensions of a neuron's place: 1 for dense, 3 for (height, width, channels).
+        times, kernel, tau_s, threshold, delta_threshold, max_spikes, simulation_time, min_slope: see `dense`.
+    """
+    times, kernel = tf.convert_to_tensor(times), tf.convert_to_tensor(kernel)
+    constants = check(times, kernel, spatial, tau_s, threshold, delta_threshold, max_spikes, simulation_time)
+    affected = not_a_number.affected(times, kernel)
+    image, filters = _as_image(*_without_nan(times, kernel, affected))
+    spikes, counts, overflow = ops.spikes(image, filters, **constants, max_spikes=max_spikes, min_slope=min_slope)
+    spikes, counts = _from_image(spatial, spikes, counts)
+    return not_a_number.with_nan(spikes, times, kernel, affected), counts, overflow
+
+
+def peaks(times: tf.Tensor, kernel: tf.Tensor, tau_s: Constant, simulation_time: Constant) -> tf.Tensor:
+    """Return the largest potential of each neuron that never fires, see `ttfs_keras.ops.peaks`.
+
+    Shapes: `times` and `kernel` as those of `dense` or `conv2d`, to `(batch, ..., neurons)`.
+    """
+    tau_s, simulation_time = (_scalar(value, times.dtype) for value in (tau_s, simulation_time))
+    image, filters = _as_image(*_without_nan(times, kernel, not_a_number.affected(times, kernel)))
+    found, _ = ops.peaks(image, filters, tau_s, simulation_time)
+    return _from_image(kernel.shape.rank - 1, found)[0]
+
+
+def _without_nan(times, kernel, affected):
+    """Return times and kernel as the op takes them: on a CPU it refuses times that are NaN."""
+    return (
+        not_a_number.without_nan(times, affected, float("inf")),
+        not_a_number.without_nan(kernel, affected, 0.0),
+    )
+
+
+def _as_image(times, kernel):
+    """Return trains (batch, pre, slots) as those of a 1 x 1 image, their kernel as a 1 x 1 filter; no copy."""
+    if kernel.shape.rank == 4:
+        return times, kernel
+    # Slicing with `tf.newaxis` would copy.
+    return tf.expand_dims(tf.expand_dims(times, 1), 1), tf.expand_dims(tf.expand_dims(kernel, 0), 0)
+
+
+def _from_image(spatial, *tensors):
+    return [tf.squeeze(tensor, (1, 2)) if spatial == 1 else tensor for tensor in tensors]
+
+
+def check(
+    times: tf.Tensor,
+    kernel: tf.Tensor,
+    spatial: int,
+    tau_s: Constant,
+    threshold: Constant,
+    delta_threshold: Constant | None,
+    max_spikes: int,
+    simulation_time: Constant,
+) -> dict[str, tf.Tensor]:
+    """Return threshold, delta_threshold, tau_s and simulation_time, by name, as tensors of the trains' dtype.
 
     Raises:
         ValueError: lists everything that cannot work.
@@ -99,8 +187,9 @@ def check(times, kernel, spatial, tau_s, threshold, delta_threshold, max_spikes,
             expect(arguments.positive(value), f"{name} to be a positive, finite number or a tensor", repr(value))
     if problems:
         raise ValueError("This BATS layer cannot work:\n  " + "\n  ".join(problems))
+    return {name: _scalar(value, times.dtype) for name, value in constants.items()}
+
+
+def _scalar(value: Constant, dtype: tf.DType) -> tf.Tensor:
     # Python numbers directly: a cast would take them through float32.
-    return {
-        name: tf.cast(value, times.dtype) if tf.is_tensor(value) else tf.constant(value, times.dtype)
-        for name, value in constants.items()
-    }
+    return tf.cast(value, dtype) if tf.is_tensor(value) else tf.constant(value, dtype)

@@ -1,4 +1,6 @@
-"""What all layers that carry spike trains share."""
+"""The base of all layers of spike trains."""
+
+from typing import Any
 
 import keras
 
@@ -9,13 +11,13 @@ class SpikeTrainLayer(keras.layers.Layer):
     """Base of layers of spike trains: `(batch, neurons..., K)` times in seconds, ascending, padded with inf.
 
     Times need float32 or float64: half precision resolves 0.1 s to no better than 0.06 ms, and 100 s to 0.06 s. Under a
-    global half-precision policy such a layer uses float32.
+    global half-precision policy these layers use float32.
 
     Raises:
         ValueError: dtype is a half-precision one.
     """
 
-    def __init__(self, dtype=None, **kwargs):
+    def __init__(self, dtype: Any = None, **kwargs: Any):
         policy = keras.dtype_policies.get(dtype)
         if policy.compute_dtype in HALF:
             if dtype is not None:
@@ -23,7 +25,7 @@ class SpikeTrainLayer(keras.layers.Layer):
             policy = keras.dtype_policies.get("float32")
         super().__init__(dtype=policy, **kwargs)
 
-    def check_rank(self, shape, layout):
+    def check_rank(self, shape: tuple, layout: str) -> None:
         """Raise ValueError unless a shape has the rank of a layout such as "(batch, neurons..., K)" and a known K.
 
         Args:

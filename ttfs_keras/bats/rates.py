@@ -1,4 +1,4 @@
-"""Keeping firing rates within bounds."""
+"""The regularizer of firing rates."""
 
 import keras
 import tensorflow as tf
@@ -6,20 +6,22 @@ import tensorflow as tf
 from ttfs_keras import arguments
 from ttfs_keras.bats.readout import count
 
+__all__ = ["FiringRate"]
+
 # Whether Keras divides what an activity regularizer returns by the batch: it does from 3.14 on.
 DIVIDED = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class FiringRate(keras.regularizers.Regularizer):
-    """Penalise neurons that fire less or more often than they should; for `activity_regularizer=`.
+    """Penalise neurons that fire less or more often than given bounds; for `activity_regularizer=`.
 
         n_i = mean over the batch (of a replica) of the spikes of neuron i
         penalty = strength mean_i (max(minimum - n_i, 0)^2 + max(n_i - maximum, 0)^2)
 
-    A layer adds the penalty to the loss, whatever the batch: a call returns it times the batch where Keras divides what
-    an `activity_regularizer` returns by that. The gradient is that of the count (see `readout.count`), so that a neuron
-    without any spike in the batch feels nothing.
+    A layer adds the penalty to the loss, independent of the batch size: Keras 3.14 and later divide what an
+    `activity_regularizer` returns by the batch size, and a call then returns the penalty times it. The gradient is
+    that of the count (see `readout.count`), so that it is 0 for a neuron without any spike in the batch.
 
     Shapes: trains `(batch, neurons..., K)` in seconds to a scalar.
 
@@ -30,9 +32,14 @@ class FiringRate(keras.regularizers.Regularizer):
 
     Raises:
         ValueError: an argument is outside its range.
+
+    Example:
+        >>> layer = bats.BATSDense(10, activity_regularizer=bats.FiringRate(minimum=0.5, maximum=4.0, strength=0.1))
+        >>> layer(np.zeros((2, 784, 1))).shape, len(layer.losses)
+        (TensorShape([2, 10, 30]), 1)
     """
 
-    def __init__(self, minimum=0.0, maximum=None, strength=1.0):
+    def __init__(self, minimum: float = 0.0, maximum: float | None = None, strength: float = 1.0):
         arguments.require(
             "FiringRate",
             (arguments.finite(minimum, 0), "minimum >= 0, finite", f"minimum={minimum}"),
@@ -48,8 +55,8 @@ class FiringRate(keras.regularizers.Regularizer):
         self.maximum = maximum
         self.strength = strength
 
-    def __call__(self, times):
-        """Return the penalty of trains, times the batch if Keras divides by it."""
+    def __call__(self, times: tf.Tensor) -> tf.Tensor:
+        """Return the penalty of trains, times the batch size if Keras divides by it."""
         counts = count(times)
         batch = tf.cast(tf.shape(counts)[0], counts.dtype)
         mean = tf.math.divide_no_nan(tf.reduce_sum(counts, axis=0), batch)
@@ -59,5 +66,4 @@ class FiringRate(keras.regularizers.Regularizer):
         return self.strength * tf.reduce_mean(excess) * (batch if DIVIDED else tf.minimum(batch, 1))
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {"minimum": self.minimum, "maximum": self.maximum, "strength": self.strength}

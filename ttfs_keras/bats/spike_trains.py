@@ -1,4 +1,4 @@
-"""What every layer that emits spike trains says about its spikes."""
+"""The spiking protocol of layers that emit spike trains."""
 
 import tensorflow as tf
 
@@ -16,6 +16,6 @@ class SpikeTrains(Spiking):
         return count(output)
 
     def class_scores(self, output: tf.Tensor) -> tf.Tensor:
-        """Return the counts, or where a neuron can spike once only, how early it did; NaN if no neuron spiked."""
+        """Return the spike counts, or if a train holds one spike only, minus its time; NaN if no neuron spiked."""
         scores = -first_spike(output) if output.shape[-1] == 1 else count(output)
         return tf.where(tf.reduce_all(is_silent(output), axis=-1, keepdims=True), float("nan"), scores)

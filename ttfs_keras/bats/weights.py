@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
@@ -9,16 +10,18 @@ from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.atomic import replacing
 from ttfs_keras.network.graph import layers_of
 
+__all__ = ["layers", "load_weights", "save_weights"]
 
-def layers(model):
-    """Return the multi-spike layers of a model and of the models in it."""
+
+def layers(model: keras.Model) -> list[MultiSpikeLayer]:
+    """Return the multi-spike layers of a model and of its nested models."""
     return layers_of(model, MultiSpikeLayer)
 
 
-def save_weights(model, folder):
+def save_weights(model: keras.Model, folder: str | Path) -> None:
     """Write `<layer>_weights.npy` for each multi-spike layer: dense (post, pre), convolution (post, ky, kx, channels).
 
-    Learned constants of neurons are not among them.
+    Constants of neurons that train are not written.
 
     Args:
         model: `keras.Model`.
@@ -26,6 +29,14 @@ def save_weights(model, folder):
 
     Raises:
         ValueError: two layers have the same name.
+
+    Example:
+        >>> import tempfile
+        >>> inputs = keras.Input((784, 1))
+        >>> model = keras.Model(inputs, bats.BATSDense(10, name="output")(inputs))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     bats.save_weights(model, folder)  # output_weights.npy
+        ...     bats.load_weights(model, folder)
     """
     files = _files(model, folder)
     for path, layer in files.items():
@@ -33,17 +44,19 @@ def save_weights(model, folder):
             np.save(file, np.moveaxis(np.asarray(layer.kernel), -1, 0))
 
 
-def load_weights(model, folder):
-    """Assign what `save_weights` wrote.
+def load_weights(model: keras.Model, folder: str | Path) -> None:
+    """Assign the weights that `save_weights` wrote.
 
     Args:
         model: `keras.Model` with the same layer names.
-        folder: as written.
+        folder: of the files.
 
     Raises:
         ValueError: two layers have the same name.
         WeightsError: files that are missing, not readable, of another shape or not finite; all of them at once, and
             nothing is assigned.
+
+    Example: see `save_weights`.
     """
     problems, kernels = [], []
     for path, layer in _files(model, folder).items():
@@ -60,7 +73,7 @@ def load_weights(model, folder):
         if array.shape != expected:
             problems.append(f"{path}: expected shape {expected}, neurons first. Received: {array.shape}")
             continue
-        with np.errstate(over="ignore"):  # what the layer's type cannot hold becomes infinite, and is refused
+        with np.errstate(over="ignore"):  # values too large for the layer's dtype become infinite and are refused
             array = array.astype(layer.kernel.dtype)
         if not np.isfinite(array).all():
             problems.append(f"{path}: expected finite weights. Received: NaN or infinity")
@@ -71,9 +84,9 @@ def load_weights(model, folder):
         variable.assign(kernel)
 
 
-def _files(model, folder):
+def _files(model: keras.Model, folder: str | Path) -> dict[Path, MultiSpikeLayer]:
     found = layers(model)
     names = [layer.name for layer in found]
     if shared := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"Expected a name of its own for each multi-spike layer. Received twice: {', '.join(shared)}")
+        raise ValueError(f"Expected a different name for each multi-spike layer. Received twice: {', '.join(shared)}")
     return {Path(folder) / f"{layer.name}_weights.npy": layer for layer in found}

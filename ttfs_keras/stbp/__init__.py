@@ -12,6 +12,7 @@ from ttfs_keras.stbp.from_relu import from_relu, relu_twin
 from ttfs_keras.stbp.health import HealthCheck
 from ttfs_keras.stbp.lif import LIF
 from ttfs_keras.stbp.rates import accuracy_by_time, firing_rates
+from ttfs_keras.stbp.reestimate import reestimate_statistics
 from ttfs_keras.stbp.residual import residual_block
 from ttfs_keras.stbp.resnet import resnet9, resnet19
 from ttfs_keras.stbp.sequence import lif_sequence
@@ -37,6 +38,7 @@ __all__ = [
     "fold_tdbn",
     "from_relu",
     "lif_sequence",
+    "reestimate_statistics",
     "relu_twin",
     "residual_block",
     "resnet9",

@@ -1,5 +1,7 @@
 """From the last layer's sequence to one output per class, for every number of steps at once."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -26,7 +28,14 @@ class Decoder(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class MeanOverTime(Decoder):
-    """The mean over time: of logits, or, behind a `LIF`, of spikes, which is their rate in [0, 1]."""
+    """The mean over time: of logits, or, behind a `LIF`, of spikes, which is their rate in [0, 1].
+
+    Shapes: `(batch, time, classes)` to `(batch, classes)`.
+
+    Example:
+        >>> stbp.MeanOverTime()(np.array([[[1.0, 0.0], [0.0, 0.0]]])).numpy().tolist()
+        [[0.5, 0.0]]
+    """
 
     def prefixes(self, sequence):
         """Return the mean of the first 1, 2, ... T steps."""
@@ -45,9 +54,13 @@ class LastPotential(Decoder):
 
     Raises:
         ValueError: decay is outside [0, 1].
+
+    Example:
+        >>> stbp.LastPotential(decay=0.5)(np.array([[[1.0, 0.0], [0.0, 2.0]]])).numpy().tolist()
+        [[0.5, 2.0]]
     """
 
-    def __init__(self, decay=0.25, **kwargs):
+    def __init__(self, decay: float = 0.25, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= decay <= 1:
             raise ValueError(f"{self.name}: expected decay in [0, 1]. Received: decay={decay}")

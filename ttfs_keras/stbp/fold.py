@@ -10,7 +10,7 @@ from ttfs_keras.stbp.tdbn import ThresholdDependentBatchNormalization, check_tra
 from ttfs_keras.stbp.time import TimeFolded, without_time
 
 
-def fold_tdbn(model):
+def fold_tdbn(model: keras.Model) -> keras.Model:
     """Return a new model without the batch norms of a trained one, equal to it in inference.
 
         W' = gamma alpha V_th W/sqrt(variance + epsilon)
@@ -24,6 +24,13 @@ def fold_tdbn(model):
 
     Raises:
         ValueError: a batch norm has no statistics, a layer is called more than once, or the model holds another one.
+
+    Example:
+        >>> layers = [keras.layers.Dense(4), stbp.ThresholdDependentBatchNormalization(0.4), stbp.LIF()]
+        >>> model = keras.Sequential([keras.Input((2, 3)), *layers])
+        >>> outputs = model(np.ones((5, 2, 3)), training=True)  # gives the batch norm statistics
+        >>> [type(layer).__name__ for layer in stbp.fold_tdbn(model).layers[1:]]
+        ['Dense', 'LIF']
     """
     check_trained(model)
     graph = Graph(model)

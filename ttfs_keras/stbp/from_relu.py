@@ -1,5 +1,7 @@
 """Starting a spiking network from the weights of a trained ReLU network of the same architecture."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
@@ -15,7 +17,7 @@ from ttfs_keras.stbp.time import RepeatSteps, without_time
 WITHOUT_TWIN = (DirectEncoder, BernoulliEncoder, RepeatSteps, Decoder)
 
 
-def relu_twin(model):
+def relu_twin(model: keras.Model) -> keras.Model:
     """Return the untrained ReLU network with the architecture of a spiking one, layer by layer of the same name.
 
     Encoder, repeated steps and decoder fall away; `LIF` becomes ReLU, the batch norm
@@ -28,6 +30,11 @@ def relu_twin(model):
 
     Raises:
         ValueError: lists what has no twin: inputs that are sequences, a latency code, a read-out of spike rates.
+
+    Example:
+        >>> twin = stbp.relu_twin(stbp.resnet9((8, 8, 1), 10))
+        >>> type(twin.get_layer("stem_lif")).__name__
+        'ReLU'
     """
     graph = Graph(model)
     problems = [f"sequences {symbol.shape} as inputs" for symbol in graph.inputs if len(symbol.shape) == 5]
@@ -56,7 +63,7 @@ def _twin(layer):
     return type(inner).from_config({**inner.get_config(), "name": layer.name})
 
 
-def from_relu(model, relu, x, firing_share=0.25):
+def from_relu(model: keras.Model, relu: keras.Model, x: Any, firing_share: float = 0.25) -> keras.Model:
     """Give a spiking network the weights of its trained ReLU twin, in place, and return it.
 
     A potential theta of the twin becomes the threshold V_th, where theta is the potential that a share of the layer's
@@ -77,6 +84,11 @@ def from_relu(model, relu, x, firing_share=0.25):
 
     Raises:
         ValueError: firing_share is outside its range, or layers of the two networks do not match; lists all of them.
+
+    Example:
+        >>> model = stbp.resnet9((8, 8, 1), 10)
+        >>> stbp.from_relu(model, stbp.relu_twin(model), np.random.default_rng(0).uniform(size=(20, 8, 8, 1))) is model
+        True
     """
     if not 0 < firing_share < 1:
         raise ValueError(f"Expected firing_share in (0, 1). Received: firing_share={firing_share}")

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -36,9 +37,18 @@ class HealthCheck(keras.callbacks.Callback):
 
     Raises:
         ValueError: x and y differ in length, or are fewer than 2.
+
+    Example:
+        >>> layers = [keras.layers.Dense(3, name="dense"), stbp.LIF(name="lif"), stbp.MeanOverTime()]
+        >>> model = keras.Sequential([keras.Input((2, 3)), *layers])
+        >>> model.compile("sgd", "mse")
+        >>> x, y = np.ones((4, 2, 3)), np.ones((4, 3))
+        >>> history = model.fit(x, y, verbose=0, callbacks=[stbp.HealthCheck(x, y)])
+        >>> [name for name in history.history if name.startswith("health/rate")]
+        ['health/rate/lif']
     """
 
-    def __init__(self, x, y, silent=1e-3, saturated=0.95):
+    def __init__(self, x: Any, y: Any, silent: float = 1e-3, saturated: float = 0.95):
         super().__init__()
         if len(x) != len(y) or len(x) < 2:
             raise ValueError(f"Expected as many labels as inputs, and at least 2. Received: {len(y)} and {len(x)}")
@@ -48,7 +58,6 @@ class HealthCheck(keras.callbacks.Callback):
         self.saturated = saturated
 
     def on_train_begin(self, logs=None):
-        """Prepare the measurement."""
         graph = Graph(self.model)
         self._graph, self._neurons = graph, graph.once(LIF)
         self._blocks: dict[str, list] = {}

@@ -1,11 +1,12 @@
 """The leaky integrate-and-fire layer."""
 
-import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from ttfs_keras import arguments
 from ttfs_keras.constraints import Between
 from ttfs_keras.stbp import surrogates
 from ttfs_keras.stbp.sequence import RESETS, lif_sequence, potentials
@@ -35,24 +36,28 @@ class LIF(StepSpikes, keras.layers.Layer):
 
     Raises:
         ValueError: an argument is outside its range, or the input has no surely known time axis.
+
+    Example:
+        >>> stbp.LIF(threshold=0.4, decay=0.25)(np.array([[[0.3], [0.4], [0.3]]])).numpy().tolist()
+        [[[0.0], [1.0], [0.0]]]
     """
 
     def __init__(
         self,
-        threshold=0.4,
-        decay=0.25,
-        surrogate="rectangle",
-        width=1.0,
-        reset="zero",
-        detach_reset=False,
-        trainable_threshold=False,
-        trainable_decay=False,
-        **kwargs,
+        threshold: float = 0.4,
+        decay: float = 0.25,
+        surrogate: Any = "rectangle",
+        width: float = 1.0,
+        reset: str = "zero",
+        detach_reset: bool = False,
+        trainable_threshold: bool = False,
+        trainable_decay: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         problems = [
-            *(["threshold > 0"] if not 0 < threshold < math.inf else []),
-            *(["decay in [0, 1]"] if not 0 <= decay <= 1 else []),
+            *(["threshold > 0, a number"] if not arguments.positive(threshold) else []),
+            *(["decay in [0, 1], a number"] if not (arguments.finite(decay, 0) and decay <= 1) else []),
             *([f"reset one of {', '.join(map(repr, RESETS))}"] if reset not in RESETS else []),
         ]
         if problems:
@@ -70,7 +75,6 @@ class LIF(StepSpikes, keras.layers.Layer):
         self.trainable_decay = trainable_decay
 
     def build(self, input_shape):
-        """Create what is trainable."""
         check_sequence(self, input_shape)
         # A threshold of a thousandth of its initial value is as good as none, and still one.
         lowest = self.threshold / 1000
@@ -96,7 +100,6 @@ class LIF(StepSpikes, keras.layers.Layer):
         )
 
     def call(self, inputs):
-        """Return the spikes."""
         threshold, decay = self.parameters(inputs.dtype)
         return lif_sequence(inputs, threshold, decay, self.surrogate, self.reset, self.detach_reset)
 
@@ -107,11 +110,9 @@ class LIF(StepSpikes, keras.layers.Layer):
         return tf.stack(steps, axis=1)
 
     def compute_output_shape(self, input_shape):
-        """Return the input's shape."""
         return input_shape
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {
             **super().get_config(),
             "threshold": self.threshold,

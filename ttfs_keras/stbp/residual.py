@@ -1,12 +1,17 @@
 """Residual blocks of spiking neurons."""
 
+from typing import Any
+
 import keras
 from keras import layers
 
+from ttfs_keras.stbp.settings import Settings
 from ttfs_keras.stbp.time import TimeFolded
 
+LAST = "channels_last"  # whatever Keras's default is: sequences have their channels last
 
-def convolution(x, filters, size, strides, name, dtype=None):
+
+def convolution(x: Any, filters: int, size: int, strides: int, name: str, dtype: Any = None) -> Any:
     """Convolve every step, without bias, padded by (size - 1)/2 on all sides, drawn by He's rule with fan-out.
 
     Shapes: symbolic `(batch, time, height, width, channels)` to `(batch, time, height', width', filters)`.
@@ -21,16 +26,16 @@ def convolution(x, filters, size, strides, name, dtype=None):
     """
     if strides > 1 and size > 1:
         # "same" would pad even sizes on one side only.
-        x = TimeFolded(layers.ZeroPadding2D(size // 2, dtype=dtype), name=f"{name}_pad", dtype=dtype)(x)
+        x = TimeFolded(layers.ZeroPadding2D(size // 2, LAST, dtype=dtype), name=f"{name}_pad", dtype=dtype)(x)
     kernel = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
     convolve = layers.Conv2D(
-        filters, size, strides, padding="same" if strides == 1 else "valid", use_bias=False, kernel_initializer=kernel,
-        dtype=dtype,
+        filters, size, strides, padding="same" if strides == 1 else "valid", data_format=LAST, use_bias=False,
+        kernel_initializer=kernel, dtype=dtype,
     )  # fmt: skip
     return TimeFolded(convolve, name=name, dtype=dtype)(x)
 
 
-def residual_block(x, filters, strides, name, settings):
+def residual_block(x: Any, filters: int, strides: int, name: str, settings: Settings) -> Any:
     """Two convolutions beside a shortcut, each branch with alpha where they join.
 
         conv3x3(strides) - tdBN(1) - LIF - conv3x3 - tdBN(alpha)  +  [conv1x1(strides)] - tdBN(alpha),  then LIF
@@ -45,6 +50,11 @@ def residual_block(x, filters, strides, name, settings):
         strides: of the first convolution.
         name: prefix of the layers' names.
         settings: `Settings`.
+
+    Example:
+        >>> spikes = keras.Input((2, 8, 8, 4))
+        >>> stbp.residual_block(spikes, 8, 2, "block", stbp.Settings()).shape
+        (None, 2, 4, 4, 8)
     """
     dtype = settings.dtype
     y = convolution(x, filters, 3, strides, f"{name}_conv1", dtype)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from ttfs_keras.stbp.surrogates import Surrogate
+
 
 class Reset:
     """What a spike leaves of the potential; all tensors `(batch, ...)` but the threshold, a scalar."""
@@ -68,7 +70,14 @@ def potentials(inputs, threshold, decay, fire, reset):
     return steps
 
 
-def lif_sequence(inputs, threshold, decay, surrogate, reset="zero", detach_reset=False):
+def lif_sequence(
+    inputs: tf.Tensor,
+    threshold: tf.Tensor,
+    decay: tf.Tensor,
+    surrogate: Surrogate,
+    reset: str = "zero",
+    detach_reset: bool = False,
+) -> tf.Tensor:
     """Spikes of leaky integrate-and-fire neurons over T steps, for the equations see `potentials`.
 
     Backward, with delta[t] = dL/du[t], phi the surrogate derivative and delta[T] = 0, for t = T-1..0:
@@ -91,6 +100,11 @@ def lif_sequence(inputs, threshold, decay, surrogate, reset="zero", detach_reset
 
     Returns:
         `(batch, T, ...)` spikes, 0 or 1.
+
+    Example:
+        >>> currents, surrogate = tf.constant([[[0.3], [0.4]]]), stbp.surrogates.get("rectangle")
+        >>> stbp.lif_sequence(currents, tf.constant(0.4), tf.constant(0.25), surrogate).numpy().tolist()
+        [[[0.0], [1.0]]]
     """
     rule = RESETS[reset]
 
@@ -106,7 +120,7 @@ def lif_sequence(inputs, threshold, decay, surrogate, reset="zero", detach_reset
             to_threshold, to_decay = tf.zeros_like(threshold), tf.zeros_like(decay)
             for u, g in zip(reversed(steps), reversed(tf.unstack(upstream, axis=1)), strict=True):
                 through_decay = 0.0
-                if to_inputs:  # the last step's reset is felt by none
+                if to_inputs:  # the last step's reset has no effect
                     later, o = to_inputs[-1], surrogate.fire(u - threshold)
                     by_potential, by_spike, by_threshold = rule.partials(u, o, threshold)
                     if not detach_reset:

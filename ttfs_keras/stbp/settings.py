@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import layers
 
+from ttfs_keras.network.encoding import checked_range
 from ttfs_keras.stbp.decoders import LastPotential, MeanOverTime
 from ttfs_keras.stbp.encoders import BernoulliEncoder, DirectEncoder, FirstSpikeEncoder
 from ttfs_keras.stbp.lif import LIF
@@ -26,7 +27,8 @@ class Settings:
         threshold, decay, surrogate, width, reset, detach_reset, trainable_threshold, trainable_decay: of every `LIF`.
         alpha: of every batch norm whose output meets another branch.
         encoder: "direct" (the image as a constant current; what comes before the first neurons is computed once),
-            "bernoulli" or "latency" for images in [0, 1], or None for inputs that are sequences already.
+            "bernoulli" or "latency", or None for inputs that are sequences already.
+        input_range: (p, q), the range of the images, for the encoders "bernoulli" and "latency".
         decoder: "mean" of the last layer's outputs, "rate" of spikes of neurons behind it, or "membrane", the last
             potential of neurons without threshold.
         normalize_identity: whether shortcuts that change no shape carry a batch norm, as the theory demands.
@@ -35,6 +37,10 @@ class Settings:
 
     Raises:
         ValueError: lists every argument that is outside its range.
+
+    Example:
+        >>> stbp.Settings(time_steps=4, threshold=0.5).neurons().threshold
+        0.5
     """
 
     time_steps: int = 2
@@ -48,6 +54,7 @@ class Settings:
     trainable_decay: bool = False
     alpha: float = 1 / math.sqrt(2)
     encoder: str | None = "direct"
+    input_range: tuple[float, float] = (0.0, 1.0)
     decoder: str = "mean"
     normalize_identity: bool = True
     normalize_hidden: bool = True
@@ -59,7 +66,12 @@ class Settings:
             if getattr(self, name) not in known:
                 problems.append(f"Expected {name} one of {', '.join(map(repr, known))}. ")
                 problems[-1] += f"Received: {getattr(self, name)!r}"
-        for check in (lambda: check_steps(self.time_steps), self.neurons, lambda: self.norm("norm", self.alpha)):
+        for check in (
+            lambda: check_steps(self.time_steps),
+            lambda: checked_range(self.input_range),
+            self.neurons,
+            lambda: self.norm("norm", self.alpha),
+        ):
             try:
                 check()
             except ValueError as error:
@@ -81,9 +93,9 @@ class Settings:
     def encode(self, x):
         """Return a sequence of an input, which may still be one step long; see `all_steps`."""
         if self.encoder == "bernoulli":
-            return BernoulliEncoder(self.time_steps, name="encoder", dtype=self.dtype)(x)
+            return BernoulliEncoder(self.time_steps, None, self.input_range, name="encoder", dtype=self.dtype)(x)
         if self.encoder == "latency":
-            return FirstSpikeEncoder(self.time_steps, name="encoder", dtype=self.dtype)(x)
+            return FirstSpikeEncoder(self.time_steps, self.input_range, name="encoder", dtype=self.dtype)(x)
         return x if self.encoder is None else DirectEncoder(name="encoder", dtype=self.dtype)(x)
 
     def all_steps(self, x):

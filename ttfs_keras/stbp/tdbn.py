@@ -1,12 +1,13 @@
 """Threshold-dependent batch normalization."""
 
 import logging
-import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from ttfs_keras import arguments
 from ttfs_keras.network.graph import layers_of
 from ttfs_keras.network.replicas import gather_replicas
 from ttfs_keras.stbp.time import check_sequence
@@ -34,15 +35,23 @@ class ThresholdDependentBatchNormalization(keras.layers.Layer):
 
     Raises:
         ValueError: an argument is outside its range, or the input has no surely known time axis.
+
+    Example:
+        >>> layer = stbp.ThresholdDependentBatchNormalization(threshold=0.4)
+        >>> outputs = layer(np.random.default_rng(0).normal(3.0, 2.0, (100, 2, 5)), training=True).numpy()
+        >>> abs(outputs.mean().round(3)), outputs.std().round(3)
+        (np.float32(0.0), np.float32(0.4))
     """
 
-    def __init__(self, threshold, alpha=1.0, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(
+        self, threshold: float, alpha: float = 1.0, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         problems = [
-            *(["threshold > 0"] if not 0 < threshold < math.inf else []),
-            *(["alpha > 0"] if not 0 < alpha < math.inf else []),
-            *(["0 <= momentum < 1"] if not 0 <= momentum < 1 else []),
-            *(["epsilon > 0"] if not 0 < epsilon < math.inf else []),
+            *(["threshold > 0"] if not arguments.positive(threshold) else []),
+            *(["alpha > 0"] if not arguments.positive(alpha) else []),
+            *(["0 <= momentum < 1"] if not (arguments.finite(momentum, 0) and momentum < 1) else []),
+            *(["epsilon > 0"] if not arguments.positive(epsilon) else []),
         ]
         if problems:
             raise ValueError(
@@ -55,7 +64,6 @@ class ThresholdDependentBatchNormalization(keras.layers.Layer):
         self.epsilon = float(epsilon)
 
     def build(self, input_shape):
-        """Create the weights, the moving statistics and the count of the batches that made them."""
         check_sequence(self, input_shape)
         channels = (input_shape[-1],)
         # Half precision would round what is added up over thousands of steps.
@@ -67,7 +75,6 @@ class ThresholdDependentBatchNormalization(keras.layers.Layer):
         self.steps = self.add_weight(name="steps", shape=(), initializer="zeros", dtype="int32", **state)
 
     def call(self, inputs, training=False):
-        """Return the normalized inputs."""
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         values, beta = ops.cast(inputs, dtype), ops.cast(self.beta, dtype)
         scale = ops.cast(self.gamma, dtype) * (self.alpha * self.threshold)
@@ -98,11 +105,9 @@ class ThresholdDependentBatchNormalization(keras.layers.Layer):
                 _LOG.warning("%s: evaluated with statistics that no training step has made", self.name)
 
     def compute_output_shape(self, input_shape):
-        """Return the input's shape."""
         return input_shape
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {
             **super().get_config(),
             "threshold": self.threshold,
@@ -151,7 +156,7 @@ def _moments(values):
     return mean, variance, tf.reduce_sum(counts[:, 0])
 
 
-def check_trained(model):
+def check_trained(model: keras.Model) -> None:
     """Refuse a model with batch norms whose statistics no training step has made.
 
     Args:
@@ -159,6 +164,9 @@ def check_trained(model):
 
     Raises:
         ValueError: lists these layers.
+
+    Example:
+        >>> stbp.check_trained(keras.Sequential([keras.Input((2, 3)), keras.layers.Dense(1)]))
     """
     norms = layers_of(model, ThresholdDependentBatchNormalization)
     untrained = [layer.name for layer in norms if not int(layer.steps)]

@@ -1,6 +1,7 @@
 """The time axis of `[batch, time, ...]`: its check, and layers that work on every step alike."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -54,15 +55,20 @@ class TimeFolded(keras.layers.Wrapper):
 
     Raises:
         ValueError: the input has no surely known time axis, see `check_sequence`.
+
+    Example:
+        >>> stbp.TimeFolded(keras.layers.MaxPooling2D(2))(np.zeros((1, 3, 4, 4, 2))).shape
+        TensorShape([1, 3, 2, 2, 2])
     """
 
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
+        super().__init__(layer, **kwargs)
+
     def build(self, input_shape):
-        """Build the layer for one step."""
         check_sequence(self, input_shape)
         super().build((None, *input_shape[2:]))
 
     def call(self, inputs):
-        """Return the layer's outputs."""
         return unfold_time(self.layer(fold_time(inputs)), inputs.shape[1])
 
     def linear_twin(self):
@@ -71,12 +77,10 @@ class TimeFolded(keras.layers.Wrapper):
         return None if twin is None else TimeFolded(twin, dtype="float32")
 
     def compute_output_shape(self, input_shape):
-        """Return the layer's shape with the time axis."""
         batch, steps, *rest = input_shape
         return (batch, steps, *self.layer.compute_output_shape((None, *rest))[1:])
 
     def get_config(self):
-        """Return the constructor's arguments."""
         config = super().get_config()
         # Else Keras builds the layer when it loads it, outside of this one, and its weights get other paths.
         config["layer"].pop("build_config", None)
@@ -100,28 +104,28 @@ class RepeatSteps(keras.layers.Layer):
 
     Raises:
         ValueError: time_steps is below 1, or the input has more than one step.
+
+    Example:
+        >>> stbp.RepeatSteps(3)(np.ones((2, 1, 5))).shape
+        TensorShape([2, 3, 5])
     """
 
-    def __init__(self, time_steps, **kwargs):
+    def __init__(self, time_steps: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.time_steps = check_steps(time_steps)
 
     def build(self, input_shape):
-        """Check the shape."""
         check_sequence(self, input_shape)
         if input_shape[1] != 1:
             raise ValueError(f"{self.name}: expected one time step. Received: shape={tuple(input_shape)}")
 
     def call(self, inputs):
-        """Return the sequence."""
         return ops.repeat(inputs, self.time_steps, axis=1)
 
     def compute_output_shape(self, input_shape):
-        """Return the shape with `time_steps` steps."""
         return (input_shape[0], self.time_steps, *input_shape[2:])
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "time_steps": self.time_steps}
 
 

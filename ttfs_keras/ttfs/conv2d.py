@@ -1,10 +1,13 @@
 """Convolutional TTFS neurons."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.synapses import SpikingSynapses
+from ttfs_keras.ttfs.windows import WindowRule
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -30,16 +33,68 @@ class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
 
     Raises:
         ValueError: an argument is outside its range, an activation is given, or data_format is not "channels_last".
+
+    Example:
+        >>> tk.TTFSConv2D(4, 3, strides=2, padding="same")(np.zeros((1, 8, 8, 2))).shape
+        TensorShape([1, 4, 4, 4])
     """
 
-    def __init__(self, *args, input_affine=False, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = (1, 1),
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | tuple[int, int] = (1, 1),
+        groups: int = 1,
+        activation: None = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        *,
+        input_affine: bool = False,
+        window: float = 1.0,
+        window_rule: WindowRule | None = None,
+        parameterization: Any = "b1",
+        perturbation: Any = None,
+        unit: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            filters=filters,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            groups=groups,
+            activation=activation,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+            window=window,
+            window_rule=window_rule,
+            parameterization=parameterization,
+            perturbation=perturbation,
+            unit=unit,
+            **kwargs,
+        )
         if self.data_format != "channels_last":
             raise ValueError(f"Expected data_format='channels_last'. Received: data_format={self.data_format!r}")
         self.input_affine = Affine(dtype=self.dtype_policy, name="input_affine") if input_affine else None
 
     def build(self, input_shape):
-        """Create the weights, the window and, if asked for, scale and offset of the inputs."""
         super().build(input_shape)
         if self.input_affine is not None:
             self.input_affine.build(input_shape)
@@ -63,9 +118,7 @@ class TTFSConv2D(SpikingSynapses, keras.layers.Conv2D):
         return self.kernel * scales, offsets if self.bias is None else offsets + self.bias
 
     def integrate(self, lead, weights):
-        """Return the sums over the synapses."""
         return self.convolution_op(lead, weights)
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "input_affine": self.input_affine is not None}

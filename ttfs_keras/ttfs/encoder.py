@@ -1,8 +1,11 @@
 """From pixels to spikes."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from ttfs_keras.network.encoding import checked_range, normalized
 from ttfs_keras.ttfs import perturbation as perturbations
 from ttfs_keras.ttfs.lead_times import LeadTimes
 
@@ -20,38 +23,34 @@ class TTFSEncoder(LeadTimes, keras.layers.Layer):
         perturbation: None, a `Perturbation` or a list of them.
 
     Raises:
-        ValueError: p >= q.
+        ValueError: input_range is not a pair of finite numbers with p < q.
+
+    Example:
+        >>> tk.TTFSEncoder(input_range=(-1.0, 1.0))(np.array([[-1.0, 0.0, 1.0, 7.0]])).numpy().tolist()
+        [[0.0, 0.5, 1.0, 1.0]]
     """
 
     window = 1.0
     encodes = True
 
-    def __init__(self, input_range=(0.0, 1.0), perturbation=None, **kwargs):
+    def __init__(self, input_range: tuple[float, float] = (0.0, 1.0), perturbation: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
-        low, high = input_range
-        if not low < high:
-            raise ValueError(f"Expected input_range=(p, q) with p < q. Received: input_range={input_range}")
-        self.input_range = (float(low), float(high))
+        self.input_range = checked_range(input_range)
         self.perturbations = perturbations.get(perturbation, self.name)
 
     def build(self, input_shape):
-        """Create the perturbations' state."""
         for item in self.perturbations:
             item.build(input_shape)
 
     def call(self, values):
-        """Return the lead times."""
-        low, high = self.input_range
-        lead = ops.clip((ops.cast(values, self.compute_dtype) - low) / (high - low), 0, 1)
+        lead = normalized(ops.cast(values, self.compute_dtype), self.input_range)
         for item in self.perturbations:
             lead = item.perturb_spikes(lead, self.window)
         return lead
 
     def compute_output_shape(self, input_shape):
-        """Return the input's shape."""
         return input_shape
 
     def get_config(self):
-        """Return the constructor's arguments."""
         config = {"input_range": self.input_range, "perturbation": perturbations.serialize(self.perturbations)}
         return {**super().get_config(), **config}

@@ -1,10 +1,12 @@
 """The spike gate: from the membrane potential at the opening of a window to the lead time of the spike."""
 
+from typing import Any
+
 import tensorflow as tf
 
 
 @tf.custom_gradient
-def spike_gate(potential, window):
+def spike_gate(potential: Any, window: Any) -> Any:
     """Lead time of the first spike of neurons that integrate up to `t_min` and then rise with their slope.
 
     Forward, with z the potential in units of the slope (`z = (V(t_min) - V_rest + D)/B`) and X = t_max - t_min:
@@ -25,6 +27,10 @@ def spike_gate(potential, window):
 
     Returns:
         `(batch, ..., neurons)` lead times in [0, X].
+
+    Example:
+        >>> tk.ttfs.spike_gate(tf.constant([-1.0, 0.5, 3.0]), tf.constant(2.0)).numpy().tolist()
+        [0.0, 0.5, 2.0]
     """
 
     def gradient(upstream):

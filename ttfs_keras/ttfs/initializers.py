@@ -1,5 +1,7 @@
 """Initializers for the alpha1 parameterization."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,7 +9,7 @@ from keras import ops
 class _Alpha1Initializer(keras.initializers.Initializer):
     """Keep the initializer that draws the equivalent ReLU weights."""
 
-    def __init__(self, initializer="he_normal"):
+    def __init__(self, initializer: Any = "he_normal"):
         self.initializer = keras.initializers.get(initializer)
 
     def get_config(self):
@@ -20,10 +22,13 @@ class NaiveAlpha1(_Alpha1Initializer):
 
     Args:
         initializer: draws W.
+
+    Example:
+        >>> tk.NaiveAlpha1("ones")((2, 3)).shape
+        TensorShape([2, 3])
     """
 
     def __call__(self, shape, dtype=None):
-        """Return W, `(..., inputs, neurons)`."""
         return self.initializer(shape, dtype=dtype)
 
 
@@ -38,12 +43,16 @@ class SmartAlpha1(_Alpha1Initializer):
 
     Args:
         initializer: draws w.
+
+    Example:
+        >>> weights = tk.SmartAlpha1(keras.initializers.Constant(0.25))((2, 1))
+        >>> (weights / (1 + keras.ops.sum(weights, axis=0))).numpy().tolist()  # w = W/B
+        [[0.25], [0.25]]
     """
 
     LOWEST, HIGHEST = -10.0, 0.99
 
     def __call__(self, shape, dtype=None):
-        """Return W, `(..., inputs, neurons)`."""
         weights = self.initializer(shape, dtype=dtype)
         total = ops.sum(weights, axis=tuple(range(len(shape) - 1)))
         kept = ops.clip(total, self.LOWEST, self.HIGHEST)

@@ -1,5 +1,7 @@
 """The TTFS neuron: fires at most once in its window, earlier for a higher potential."""
 
+from typing import Any
+
 import keras
 
 from ttfs_keras.ttfs import perturbation as perturbations
@@ -24,9 +26,20 @@ class TTFSNeuron(LeadTimes, keras.layers.Layer):
 
     Raises:
         ValueError: window is not positive, or window_rule or perturbation is of another type.
+
+    Example:
+        >>> tk.TTFSNeuron(window=2.0)(np.array([[-1.0, 0.5, 3.0]])).numpy().tolist()
+        [[0.0, 0.5, 2.0]]
     """
 
-    def __init__(self, window=1.0, window_rule=None, perturbation=None, unit=1.0, **kwargs):
+    def __init__(
+        self,
+        window: float = 1.0,
+        window_rule: windows.WindowRule | None = None,
+        perturbation: Any = None,
+        unit: float = 1.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if not window > 0:
             raise ValueError(f"Expected window > 0. Received: window={window}")
@@ -36,7 +49,6 @@ class TTFSNeuron(LeadTimes, keras.layers.Layer):
         self.perturbations = perturbations.get(perturbation, self.name)
 
     def build(self, input_shape):
-        """Create the window."""
         self.window = self.add_weight(
             name="window", shape=(), trainable=False, aggregation="only_first_replica",
             # `keras.initializers.Constant` would round it to float32.
@@ -51,8 +63,8 @@ class TTFSNeuron(LeadTimes, keras.layers.Layer):
         self.window.assign(width)
 
     def call(self, potential, training=False):
-        """Return the lead times."""
-        window = self.window_rule.update(self.window, potential) if training else self.window
+        moves = training and self.trainable  # frozen layers keep their windows
+        window = self.window_rule.update(self.window, potential) if moves else self.window
         window = keras.ops.cast(window, potential.dtype)
         lead = spike_gate(potential, window)
         for item in self.perturbations:
@@ -60,7 +72,6 @@ class TTFSNeuron(LeadTimes, keras.layers.Layer):
         return lead
 
     def compute_output_shape(self, input_shape):
-        """Return the input's shape."""
         return input_shape
 
     def neuron_config(self):
@@ -73,5 +84,4 @@ class TTFSNeuron(LeadTimes, keras.layers.Layer):
         }
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), **self.neuron_config()}

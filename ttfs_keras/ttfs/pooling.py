@@ -1,5 +1,7 @@
 """Max pooling of spikes: the earliest one wins."""
 
+from typing import Any
+
 import keras
 
 
@@ -20,18 +22,15 @@ class _SpikePooling(keras.layers.Layer):
         self.signed = signed
 
     def build(self, input_shape):
-        """Create the signs, if asked for."""
         if self.signed:
             self.sign = self.add_weight(name="sign", shape=input_shape[-1:], initializer="ones", trainable=False)
 
     def call(self, lead):
-        """Return the lead times."""
         if not self.signed:
             return super().call(lead)
         return super().call(lead * self.sign) * self.sign
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "signed": self.signed}
 
 
@@ -51,36 +50,137 @@ class TTFSMaxPooling2D(_SpikePooling, keras.layers.MaxPooling2D):
 
     Raises:
         ValueError: an argument is outside its range, or `signed` with another data_format than "channels_last".
+
+    Example:
+        >>> tk.TTFSMaxPooling2D()(np.ones((1, 4, 4, 2))).shape
+        TensorShape([1, 2, 2, 2])
     """
+
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int] = (2, 2),
+        strides: int | tuple[int, int] | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        name: str | None = None,
+        *,
+        signed: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            pool_size=pool_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            name=name,
+            signed=signed,
+            **kwargs,
+        )
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class TTFSMaxPooling1D(_SpikePooling, keras.layers.MaxPooling1D):
-    """`TTFSMaxPooling2D` for `(batch, steps, channels)`."""
+    """`TTFSMaxPooling2D` for `(batch, steps, channels)`.
+
+    Example:
+        >>> tk.TTFSMaxPooling1D()(np.ones((1, 4, 2))).shape
+        TensorShape([1, 2, 2])
+    """
+
+    def __init__(
+        self,
+        pool_size: int = 2,
+        strides: int | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        name: str | None = None,
+        *,
+        signed: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            pool_size=pool_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            name=name,
+            signed=signed,
+            **kwargs,
+        )
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class TTFSMaxPooling3D(_SpikePooling, keras.layers.MaxPooling3D):
-    """`TTFSMaxPooling2D` for `(batch, depth, height, width, channels)`."""
+    """`TTFSMaxPooling2D` for `(batch, depth, height, width, channels)`.
+
+    Example:
+        >>> tk.TTFSMaxPooling3D()(np.ones((1, 4, 4, 4, 2))).shape
+        TensorShape([1, 2, 2, 2, 2])
+    """
+
+    def __init__(
+        self,
+        pool_size: int | tuple[int, int, int] = (2, 2, 2),
+        strides: int | tuple[int, int, int] | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        name: str | None = None,
+        *,
+        signed: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            pool_size=pool_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            name=name,
+            signed=signed,
+            **kwargs,
+        )
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class TTFSGlobalMaxPooling1D(_SpikePooling, keras.layers.GlobalMaxPooling1D):
-    """`TTFSMaxPooling2D` with one pool for all steps."""
+    """`TTFSMaxPooling2D` with one pool for all steps.
+
+    Example:
+        >>> tk.TTFSGlobalMaxPooling1D()(np.ones((1, 4, 2))).shape
+        TensorShape([1, 2])
+    """
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, *, signed: bool = False, **kwargs: Any):
+        super().__init__(data_format=data_format, keepdims=keepdims, signed=signed, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class TTFSGlobalMaxPooling2D(_SpikePooling, keras.layers.GlobalMaxPooling2D):
-    """`TTFSMaxPooling2D` with one pool for the whole image."""
+    """`TTFSMaxPooling2D` with one pool for the whole image.
+
+    Example:
+        >>> tk.TTFSGlobalMaxPooling2D()(np.ones((1, 4, 4, 2))).shape
+        TensorShape([1, 2])
+    """
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, *, signed: bool = False, **kwargs: Any):
+        super().__init__(data_format=data_format, keepdims=keepdims, signed=signed, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class TTFSGlobalMaxPooling3D(_SpikePooling, keras.layers.GlobalMaxPooling3D):
-    """`TTFSMaxPooling2D` with one pool for the whole volume."""
+    """`TTFSMaxPooling2D` with one pool for the whole volume.
+
+    Example:
+        >>> tk.TTFSGlobalMaxPooling3D()(np.ones((1, 4, 4, 4, 2))).shape
+        TensorShape([1, 2])
+    """
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, *, signed: bool = False, **kwargs: Any):
+        super().__init__(data_format=data_format, keepdims=keepdims, signed=signed, **kwargs)
 
 
 # The pooling of spikes that stands for each of Keras's.
-OF_KERAS = {
+OF_KERAS: dict[Any, Any] = {
     keras.layers.MaxPooling1D: TTFSMaxPooling1D,
     keras.layers.MaxPooling2D: TTFSMaxPooling2D,
     keras.layers.MaxPooling3D: TTFSMaxPooling3D,

@@ -155,11 +155,11 @@ def _counts(populations, inputs):
         spikes += np.array(values[0])
         operations += np.array(values[1])
     of_name = dict.fromkeys([*populations.maps, None], 0.0)
-    for call, number in zip(counted.calls, operations / samples, strict=True):
+    for call, number in zip(counted.calls, (operations / samples).tolist(), strict=True):
         of_name[owner.get(call)] += number
     neurons = [np.prod([size or 1 for size in symbol.shape[1:]]) for symbol in emitted]
     found = {
         call.name: (number / samples / size, of_name.get(call.name))
-        for call, number, size in zip(spiking, spikes, neurons, strict=True)
+        for call, number, size in zip(spiking, spikes.tolist(), neurons, strict=True)
     }
     return found | {None: (None, of_name[None])}

@@ -1,5 +1,7 @@
 """What the TTFS layers with weights share: from trained variables to physical and to effective weights."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,11 @@ from ttfs_keras.ttfs import parameterization as parameterizations
 from ttfs_keras.ttfs import perturbation as perturbations
 from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.neuron import TTFSNeuron
+
+
+def given(**arguments: Any) -> dict[str, Any]:
+    """Return the arguments that are not None: not every version of Keras knows them."""
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 class Synapses(keras.layers.Layer):
@@ -18,7 +25,6 @@ class Synapses(keras.layers.Layer):
 
     def __init__(self, *args, parameterization="b1", perturbation=None, **kwargs):
         super().__init__(*args, **kwargs)
-        # Looked at here, because it may have been given by position.
         if self.activation is not keras.activations.linear:
             raise ValueError(
                 f"{type(self).__name__} takes no activation: a spiking neuron or the read-out is built in. "
@@ -61,7 +67,6 @@ class Synapses(keras.layers.Layer):
         return self.parameterization.slope(self.physical_weights(input_shape)[0])
 
     def get_config(self):
-        """Return the constructor's arguments."""
         config = {**super().get_config(), "parameterization": parameterizations.name(self.parameterization)}
         del config["activation"]
         return {**config, "perturbation": perturbations.serialize(self.perturbations)}
@@ -78,12 +83,10 @@ class SpikingSynapses(LeadTimes, Synapses):
         self.perturbations = self.neuron.perturbations
 
     def build(self, input_shape):
-        """Create the weights and the window."""
         super().build(input_shape)
         self.neuron.build(self.compute_output_shape(input_shape))
 
     def call(self, lead, training=False):
-        """Return the lead times of the spikes."""
         return self.neuron(self.potential(lead), training=training)
 
     @property
@@ -103,5 +106,4 @@ class SpikingSynapses(LeadTimes, Synapses):
         return rest if offsets is None else rest - offsets
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), **self.neuron.neuron_config()}

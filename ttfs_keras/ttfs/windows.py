@@ -26,18 +26,22 @@ class WindowRule:
         return width
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {}
 
     @classmethod
     def from_config(cls, config):
-        """Build a rule from `get_config`."""
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
 class FixedWindow(WindowRule):
-    """The window stays as it is: activations beyond it saturate, a clipped ReLU (width 6 is ReLU6)."""
+    """The window stays as it is: activations beyond it saturate, a clipped ReLU (width 6 is ReLU6).
+
+    Example:
+        >>> neuron = tk.TTFSNeuron(window=6.0, window_rule=tk.FixedWindow())
+        >>> neuron(np.array([[3.0, 9.0]]), training=True).numpy().tolist(), float(neuron.window)
+        ([[3.0, 6.0]], 6.0)
+    """
 
     def update(self, window, potential):
         """Return the width unchanged."""
@@ -63,9 +67,14 @@ class GrowToMaximum(WindowRule):
 
     Raises:
         ValueError: margin is negative.
+
+    Example:
+        >>> neuron = tk.TTFSNeuron(window=1.0, window_rule=tk.GrowToMaximum(margin=0.5))
+        >>> neuron(np.array([[3.0, 2.0]]), training=True).numpy().tolist(), float(neuron.window)
+        ([[3.0, 2.0]], 4.5)
     """
 
-    def __init__(self, margin=0.5):
+    def __init__(self, margin: float = 0.5):
         if not margin >= 0:
             raise ValueError(f"A growing window needs a margin >= 0. Received: margin={margin}")
         self.margin = margin
@@ -76,7 +85,6 @@ class GrowToMaximum(WindowRule):
         return ops.maximum(window, (1 + self.margin) * largest)
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {"margin": self.margin}
 
 
@@ -110,9 +118,14 @@ class TrackQuantile(WindowRule):
 
     Raises:
         ValueError: an argument is outside its range.
+
+    Example:
+        >>> neuron = tk.TTFSNeuron(window=1.0, window_rule=tk.TrackQuantile(0.5, momentum=1.0))
+        >>> neuron(np.array([[1.0, 2.0, 3.0, -1.0]]), training=True).numpy().tolist(), float(neuron.window)
+        ([[1.0, 2.0, 2.0, 0.0]], 2.0)
     """
 
-    def __init__(self, quantile, margin=0.0, momentum=0.01):
+    def __init__(self, quantile: float, margin: float = 0.0, momentum: float = 0.01):
         if not 0 < quantile <= 1 or not margin > -1 or not 0 < momentum <= 1:
             raise ValueError(
                 "Expected 0 < quantile <= 1, margin > -1 and 0 < momentum <= 1. "
@@ -125,14 +138,13 @@ class TrackQuantile(WindowRule):
     def target(self, window, potential):
         """Return the width moved towards this batch's quantile; it stays where no potential is positive."""
         quantiles = gather_replicas(positive_quantile(potential, self.quantile))
-        # Without positive potentials, or without samples, a replica has no say.
-        voters = ops.maximum(ops.sum(ops.cast(quantiles > 0, quantiles.dtype)), 1)
-        batch = ops.sum(quantiles) / voters
+        # A replica without positive potentials, or without samples, does not count.
+        counted = ops.maximum(ops.sum(ops.cast(quantiles > 0, quantiles.dtype)), 1)
+        batch = ops.sum(quantiles) / counted
         width = ops.where(batch > 0, (1 + self.margin) * batch, window)
         return window + self.momentum * (width - window)
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {"quantile": self.quantile, "margin": self.margin, "momentum": self.momentum}
 
 

@@ -1,5 +1,7 @@
 """Neurons that stop firing before their window ends."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -17,9 +19,13 @@ class EarlyClosing(Perturbation):
 
     Raises:
         ValueError: threshold is not positive.
+
+    Example:
+        >>> tk.ttfs.EarlyClosing(0.5).perturb_spikes(tf.constant([[0.4, 0.6]]), 1.0).numpy().round(1).tolist()
+        [[0.0, 0.6000000238418579]]
     """
 
-    def __init__(self, threshold, **kwargs):
+    def __init__(self, threshold: float, **kwargs: Any):
         super().__init__(**kwargs)
         if not threshold > 0:
             raise ValueError(f"Expected threshold > 0. Received: threshold={threshold}")
@@ -30,5 +36,4 @@ class EarlyClosing(Perturbation):
         return ops.where(lead > self.threshold, lead, ops.zeros_like(lead))
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "threshold": self.threshold}

@@ -1,5 +1,7 @@
 """Jitter of spike times."""
 
+from typing import Any
+
 import keras
 import ml_dtypes
 import tensorflow as tf
@@ -21,9 +23,16 @@ class SpikeTimeJitter(Perturbation):
 
     Raises:
         ValueError: stddev is negative.
+
+    Example:
+        >>> jitter = tk.SpikeTimeJitter(0.1, seed=1)
+        >>> jitter.build()
+        >>> moved = jitter.perturb_spikes(tf.constant([[0.0, 0.5]]), 1.0).numpy()
+        >>> bool(moved[0, 0] == 0), bool(0 < moved[0, 1] <= 1)
+        (True, True)
     """
 
-    def __init__(self, stddev, seed=None, **kwargs):
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if not stddev >= 0:
             raise ValueError(f"Jitter needs a standard deviation >= 0. Received: stddev={stddev}")
@@ -31,7 +40,6 @@ class SpikeTimeJitter(Perturbation):
         self.seed = replicas.drawn_seed(seed)
 
     def build(self, input_shape=None):
-        """Create the counter of draws."""
         self.draws = replicas.draw_counter(self)
 
     def perturb_spikes(self, lead, window):
@@ -43,5 +51,4 @@ class SpikeTimeJitter(Perturbation):
         return straight_through(lead, ops.where(lead > 0, moved, lead))
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}

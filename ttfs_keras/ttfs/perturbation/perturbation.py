@@ -15,6 +15,13 @@ class Perturbation(keras.layers.Layer):
 
     Attributes:
         owner: name of the layer that holds it, set by `get`.
+
+    Example:
+        >>> class Late(tk.ttfs.Perturbation):
+        ...     def perturb_spikes(self, lead, window):
+        ...         return lead / 2
+        >>> tk.TTFSEncoder(perturbation=Late())(np.array([[1.0]])).numpy().tolist()
+        [[0.5]]
     """
 
     owner = ""

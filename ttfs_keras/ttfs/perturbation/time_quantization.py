@@ -1,5 +1,7 @@
 """Spike times on a grid."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -20,9 +22,13 @@ class TimeQuantization(Perturbation):
 
     Raises:
         ValueError: bits is not such an integer.
+
+    Example:
+        >>> tk.TimeQuantization(2).perturb_spikes(tf.constant([[0.0, 0.1, 0.3, 1.0]]), 1.0).numpy().tolist()
+        [[0.0, 0.0, 0.25, 1.0]]
     """
 
-    def __init__(self, bits, **kwargs):
+    def __init__(self, bits: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.bits = checked_bits(bits)
 
@@ -32,5 +38,4 @@ class TimeQuantization(Perturbation):
         return straight_through(lead, ops.round(lead / step) * step)
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "bits": self.bits}

@@ -1,5 +1,7 @@
 """Weights on a grid."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -24,9 +26,14 @@ class WeightQuantization(Perturbation):
 
     Raises:
         ValueError: an argument is outside its range.
+
+    Example:
+        >>> weights, _ = tk.WeightQuantization(2, -1.0, 2.0).perturb_weights(tf.constant([[-3.0, 0.4, 1.2]]), None)
+        >>> weights.numpy().tolist()
+        [[-1.0, 0.0, 1.0]]
     """
 
-    def __init__(self, bits, w_min=-1.0, w_max=1.0, per_channel=False, **kwargs):
+    def __init__(self, bits: int, w_min: float = -1.0, w_max: float = 1.0, per_channel: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.bits = checked_bits(bits)
         if not (w_min <= 0 <= w_max and w_min < w_max):
@@ -53,6 +60,5 @@ class WeightQuantization(Perturbation):
         return weights, None if offsets is None else self._quantize(offsets, tuple(range(len(offsets.shape))))
 
     def get_config(self):
-        """Return the constructor's arguments."""
         config = {"bits": self.bits, "w_min": self.w_min, "w_max": self.w_max, "per_channel": self.per_channel}
         return {**super().get_config(), **config}
