@@ -84,7 +84,7 @@ def bats_model(
     x = LatencyEncoder(TIME_WINDOW, input_range=input_range, dtype=dtype, name="encoder")(inputs)
     flat = False
     for index, neurons in enumerate(architecture.layers, start=1):
-        output = index == len(architecture.layers)
+        output, units = index == len(architecture.layers), neurons.units or classes
         arguments = {
             "threshold": neurons.threshold,
             "max_spikes": neurons.max_spikes,
@@ -94,10 +94,10 @@ def bats_model(
             "dtype": dtype,
         }
         if neurons.kernel_size:
-            x = BATSConv2D(neurons.units, neurons.kernel_size, name=f"conv_{index}", **arguments)(x)
+            x = BATSConv2D(units, neurons.kernel_size, name=f"conv_{index}", **arguments)(x)
             x = SpikePooling2D(2, dtype=dtype, name=f"pool_{index}")(x)
             continue
         if not flat:
             x, flat = FlattenSpikes(dtype=dtype, name="flatten")(x), True
-        x = BATSDense(neurons.units or classes, name="output" if output else f"hidden_{index}", **arguments)(x)
+        x = BATSDense(units, name="output" if output else f"hidden_{index}", **arguments)(x)
     return keras.Model(inputs, x, name="bats")
