@@ -35,7 +35,7 @@ def count_map(counts: np.ndarray, name: str, path: str | Path) -> Path:
     figure = drawing.new_figure(3.2)
     axes = figure.subplots()
     image = axes.imshow(counts, aspect="auto", interpolation="nearest", vmin=0)
-    figure.colorbar(image, label="mean spikes of the neuron per image")
+    figure.colorbar(image, label="spikes per image")
     axes.set_xlabel(f"neuron of {drawing.label(name)}")
     axes.set_ylabel("class")
     return drawing.save_png(figure, Path(path))
