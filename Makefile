@@ -1,12 +1,13 @@
 # On a fresh machine each target creates .venv and installs what it needs.
 PYTHON ?= python3
 VENV ?= .venv
+NVCC ?= nvcc
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Two test workers on two cores: a thread pool of NumPy in each would only make them wait.
 test test-slow: export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow bench gpu-check lint clean
 
 # Without build isolation the op is built with the TensorFlow that it will run with, which is downloaded only once.
 INSTALL := $(BIN)/python -m pip install --quiet --no-build-isolation -e
@@ -39,6 +40,11 @@ bench: $(VENV)/.package
 	$(BIN)/python -m benchmarks.ttfs
 	$(BIN)/python -m benchmarks.bats
 	$(BIN)/python -m benchmarks.stbp
+
+# Needs nvcc and g++ but no Python, and of this repository only custom_ops; BASELINE=<custom_ops of another version> times both.
+gpu-check: export BASELINE := $(abspath $(BASELINE))
+gpu-check:
+	@NVCC=$(NVCC) custom_ops/testing/gpu_check.sh
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -5,16 +5,31 @@
 #define BATS_LAUNCH(kernel, grid, block, stream, ...) kernel<<<grid, block, 0, stream>>>(__VA_ARGS__)
 #endif
 
+#ifdef __CUDACC__
+#define BATS_UNROLL _Pragma("unroll")
+#else
+#define BATS_UNROLL
+#endif
+
 namespace bats::cuda {
 namespace {
 
 constexpr int kLanes = 128;          // the most neurons of a block
-constexpr int kChunk = 32;           // events that a block fetches at a time, one a thread: as many as the smallest has
-constexpr int kGatherThreads = 256;
-constexpr int kSharedEvents = 1024;  // lists up to this length are sorted in shared memory
+constexpr int kStagedEvents = 128;   // the most events that a block fetches at a time
+constexpr int kStagedWeights = 4096;
+constexpr int kFetch = 8;            // weights that a thread asks for at a time
+constexpr int kGatherThreads = 512;
+constexpr int kSharedEvents = 2560;  // lists up to this length are sorted in shared memory
+constexpr int kAhead = 4;            // input slots that a thread asks for at a time
+constexpr uint32_t kWeights = 4;     // of a thread that sums them up
+constexpr int kShare = 8;            // threads that share an input slot
+constexpr int kWarp = 32;
+constexpr int kPartial = 8;          // sums of chunks at a time
 constexpr int64_t kListBytes = int64_t(256) << 20;
-constexpr int64_t kSumBytes = int64_t(64) << 20;
-constexpr int64_t kSumThreads = int64_t(1) << 16;  // enough to occupy a GPU
+constexpr int64_t kEchoBytes = int64_t(64) << 20;
+constexpr int64_t kSumThreads = int64_t(1) << 17;  // enough to occupy a GPU
+constexpr int64_t kMostChunks = 256;
+constexpr int64_t kMost32 = std::numeric_limits<uint32_t>::max() / 2;
 
 // The input events of `columns` columns, starting with column `first`, in the workspace.
 template <class T>
@@ -38,18 +53,25 @@ struct Lane {
         used(int(min(int64_t(kLanes), p.units - (unit - threadIdx.x)))), active(unit < p.units) {}
 };
 
+// An input spike of a column; see Event.
+template <class T>
+struct Arrival {
+  T time;
+  int32_t row, slot;
+};
+
 // Sorts by time and, at equal times, slot. No two events share both, so the result does not depend on the order before.
 // All comparators of this bitonic network point upwards: what pads the list to a power of two would be +inf and would
 // never move, so it need not exist.
-template <class T>
-__device__ void sort(Event<T>* events, int64_t count) {
+template <class Spike>
+__device__ void sort(Spike* events, int64_t count) {
   for (int64_t size = 2; size < 2 * count; size *= 2) {
     for (int64_t stride = size / 2; stride > 0; stride /= 2) {
       const int64_t mask = stride == size / 2 ? size - 1 : stride;
       for (int64_t i = threadIdx.x; 2 * i - (i & (stride - 1)) < count; i += blockDim.x) {
         const int64_t lower = 2 * i - (i & (stride - 1)), upper = lower ^ mask;
         if (upper >= count) continue;
-        const Event<T> x = events[lower], y = events[upper];
+        const Spike x = events[lower], y = events[upper];
         if (y.time < x.time || (y.time == x.time && y.slot < x.slot)) {
           events[lower] = y;
           events[upper] = x;
@@ -60,10 +82,33 @@ __device__ void sort(Event<T>* events, int64_t count) {
   }
 }
 
+template <class T>
+__device__ void copy(const Arrival<T>& from, Event<T>* to) {
+  to->time = from.time;
+  to->row = from.row;
+  to->slot = from.slot;
+}
+
+template <class T>
+__device__ void copy(const Event<T>&, Event<T>*) {}  // which are in place
+
+// Writes the events that spikes make until `end`, in time order.
+template <class T, class Spike>
+__device__ void list_sorted(Spike* spikes, int count, T end, T tau, Event<T>* events) {
+  sort(spikes, count);
+  for (int i = threadIdx.x; i < count; i += blockDim.x) {
+    const T step = (i + 1 < count ? spikes[i + 1].time : end) - spikes[i].time;
+    const T growth = step < kInfinity<T> ? growth_over(step, tau) : T(1);
+    copy(spikes[i], &events[i]);
+    events[i].growth = growth;
+    events[i].decay = T(1) / growth;
+  }
+}
+
 // A block lists the spikes before `end` of its column, as Gatherer and list_events of events.h do.
 template <class T>
 __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Lists<T> lists) {
-  __shared__ Event<T> shared[kSharedEvents];
+  __shared__ Arrival<T> shared[kSharedEvents];
   __shared__ int count;
   const int64_t column = lists.first + blockIdx.x;
   const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
@@ -74,46 +119,65 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
   __syncthreads();
   // All of these are below 2^31, where a division is several times cheaper.
   const uint32_t field = lists.field, slots = p.slots, line = p.kernel_width * p.channels * p.slots;
-  for (uint32_t i = threadIdx.x; i < field; i += blockDim.x) {
-    const int64_t slot = corner_slot + i / line * p.width * p.channels * p.slots + i % line;
-    const T time = corner[slot];
-    if (time >= T(0) && time < end)
-      events[atomicAdd(&count, 1)] = {time, T(0), T(0), int32_t(i / slots), int32_t(slot)};
+  for (uint32_t first = threadIdx.x; first < field; first += kAhead * blockDim.x) {
+    T ahead[kAhead];  // asked for before the first is waited for
+    BATS_UNROLL
+    for (uint32_t k = 0; k < kAhead; ++k) {
+      const uint32_t i = first + k * blockDim.x;
+      ahead[k] = i < field ? corner[corner_slot + i / line * p.width * p.channels * p.slots + i % line] : kInfinity<T>;
+    }
+    BATS_UNROLL
+    for (uint32_t k = 0; k < kAhead; ++k) {
+      if (!(ahead[k] >= T(0) && ahead[k] < end)) continue;
+      const uint32_t i = first + k * blockDim.x;
+      const int place = atomicAdd(&count, 1);
+      const int64_t slot = corner_slot + i / line * p.width * p.channels * p.slots + i % line;
+      const Arrival<T> arrival{ahead[k], int32_t(i / slots), int32_t(slot)};
+      if (place < kSharedEvents) shared[place] = arrival;
+      else copy(arrival, &events[place]);
+    }
   }
   __syncthreads();
-  Event<T>* sorted = count <= kSharedEvents ? shared : events;
-  if (sorted != events) {
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sorted[i] = events[i];
+  const int found = count;
+  if (found <= kSharedEvents) {
+    list_sorted(shared, found, end, tau, events);
+  } else {
+    for (int i = threadIdx.x; i < kSharedEvents; i += blockDim.x) copy(shared[i], &events[i]);
+    __syncthreads();
+    list_sorted(events, found, end, tau, events);
   }
-  __syncthreads();
-  sort(sorted, count);
-  for (int i = threadIdx.x; i < count; i += blockDim.x) {
-    if (sorted != events) events[i] = sorted[i];
-    const T step = (i + 1 < count ? sorted[i + 1].time : end) - sorted[i].time;
-    const T growth = step < kInfinity<T> ? growth_over(step, tau) : T(1);
-    events[i].growth = growth;
-    events[i].decay = T(1) / growth;
-  }
-  if (threadIdx.x == 0) lists.counts[blockIdx.x] = count;
+  if (threadIdx.x == 0) lists.counts[blockIdx.x] = found;
 }
 
-// Calls visit(index, event, weight) for the events of the lane's column in time order. It would wait for each weight in turn,
-// did it not ask for those of a whole chunk at once: of full length always, so that the loop can be unrolled.
+// Calls visit(index, event, weight) for the events of the lane's column in time order. All threads of the block, of which a
+// narrow layer has more than neurons, fetch the next events and their weights first: nobody waits for each weight in turn.
 template <class T, class Visit>
 __device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane,
                                const T* __restrict__ kernel, Visit visit) {
-  __shared__ Event<T> events[kChunk];
-  __shared__ T weights[kChunk][kLanes];
+  __shared__ Event<T> events[kStagedEvents];
+  __shared__ T weights[kStagedWeights];
+  int shift = 0;  // weights of an event are a power of two apart
+  while (1 << shift < lane.used) ++shift;
+  const unsigned column = threadIdx.x & ((1u << shift) - 1), step = blockDim.x >> shift;
+  const unsigned at_once = min(unsigned(kStagedEvents), unsigned(kStagedWeights) >> shift);
+  const T* unit = kernel + (lane.unit - threadIdx.x + column);
   const Event<T>* list = lists.events + lane.block * lists.field;
   const int64_t count = lists.counts[lane.block];
-  for (int64_t first = 0; first < count; first += kChunk) {
-    const unsigned staged = unsigned(min(int64_t(kChunk), count - first));
-    __syncthreads();  // the previous chunk has been read
-    if (threadIdx.x < kChunk) events[threadIdx.x] = list[first + min(threadIdx.x, staged - 1)];
+  for (int64_t first = 0; first < count; first += at_once) {
+    const unsigned staged = unsigned(min(int64_t(at_once), count - first));
+    __syncthreads();  // the events before have been read
+    for (unsigned i = threadIdx.x; i < staged; i += blockDim.x) events[i] = list[first + i];
     __syncthreads();
-    if (!lane.active) continue;
-    for (int i = 0; i < kChunk; ++i) weights[i][threadIdx.x] = kernel[events[i].row * p.units + lane.unit];
-    for (unsigned i = 0; i < staged; ++i) visit(first + i, events[i], weights[i][threadIdx.x]);
+    for (unsigned i = threadIdx.x >> shift; i < staged && column < unsigned(lane.used); i += kFetch * step) {
+      T fetched[kFetch];
+      BATS_UNROLL
+      for (unsigned k = 0; k < kFetch; ++k) fetched[k] = unit[events[min(i + k * step, staged - 1)].row * p.units];
+      BATS_UNROLL
+      for (unsigned k = 0; k < kFetch; ++k)
+        if (i + k * step < staged) weights[((i + k * step) << shift) + column] = fetched[k];
+    }
+    __syncthreads();
+    for (unsigned i = 0; lane.active && i < staged; ++i) visit(first + i, events[i], weights[(i << shift) + threadIdx.x]);
   }
 }
 
@@ -124,10 +188,7 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
   const int64_t neuron = (lists.first + lane.block) * p.units + lane.unit;
   // All trains of the block, coalesced; for_each_event waits for everybody before a spike can overwrite any of it.
   const int64_t block_trains = (neuron - threadIdx.x) * p.capacity;
-  for (int64_t i = threadIdx.x; i < lane.used * p.capacity; i += blockDim.x) {
-    times[block_trains + i] = kInfinity<T>;
-    slopes[block_trains + i] = T(0);
-  }
+  for (int64_t i = threadIdx.x; i < lane.used * p.capacity; i += blockDim.x) times[block_trains + i] = kInfinity<T>;
   times += neuron * p.capacity;
   slopes += neuron * p.capacity;
   int32_t count = 0;
@@ -195,7 +256,6 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
   const int64_t train = neuron * p.capacity;
   int64_t count = 0;
   while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
-  for (int64_t k = train + count; k < train + p.capacity; ++k) q[k] = T(0);
   Totals<T> sum{T(0), T(0), T(0)};
   Adjoint<T> adjoint;
   for (int64_t k = train + count - 1; k >= train; --k)
@@ -203,83 +263,187 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
   totals[neuron] = sum;
 }
 
-// A block sweeps backwards over the events of the columns of its chunk, as cpu.cc does, and adds to the chunk's own
-// sums: the columns of a chunk come in order and nobody else writes there. The first group of columns starts from 0.
+// What the spikes of the neurons of some columns add to the kernel's gradient, transposed: neighbouring threads, which are
+// neighbouring neurons, read neighbouring memory, and only where there are spikes.
 template <class T>
-__global__ void sum_chunks(Problem p, T tau, Lists<T> lists, const T* __restrict__ times, const T* __restrict__ q,
-                           int64_t chunks, T* __restrict__ sums) {
-  __shared__ Event<T> events[kChunk];
-  const Lane lane(p);
-  T* sum = sums + lane.block * p.rows() * p.units + lane.unit;
-  for (int64_t row = 0; lane.active && lists.first == 0 && row < p.rows(); ++row) sum[row * p.units] = T(0);
-  const int64_t end = lists.columns * (lane.block + 1) / chunks;
-  for (int64_t column = lists.columns * lane.block / chunks; column < end; ++column) {
-    const int64_t train = ((lists.first + column) * p.units + lane.unit) * p.capacity;
-    int64_t spikes = 0;
-    while (lane.active && spikes < p.capacity && times[train + spikes] < kInfinity<T>) ++spikes;
-    const Event<T>* list = lists.events + column * lists.field;
-    int64_t before = spikes;  // spikes that the sweep has not passed yet, and the last of them
-    T spike = before > 0 ? times[train + before - 1] : -kInfinity<T>;
-    T l1 = T(0), l2 = T(0);
-    for (int64_t left = lists.counts[column]; left > 0; left -= kChunk) {
-      const unsigned staged = unsigned(min(int64_t(kChunk), left));
-      __syncthreads();  // the previous chunk has been read
-      if (threadIdx.x < staged) events[threadIdx.x] = list[left - 1 - threadIdx.x];
-      __syncthreads();
-      for (unsigned i = 0; i < staged; ++i) {
-        l1 *= events[i].decay * events[i].decay;
-        l2 *= events[i].decay;
-        while (spike > events[i].time) {
-          const T e = std::exp((events[i].time - spike) / tau), coefficient = q[train + --before];
-          l1 += coefficient * e * e;
-          l2 += coefficient * e;
-          spike = before > 0 ? times[train + before - 1] : -kInfinity<T>;
-        }
-        if (before < spikes) sum[events[i].row * p.units] += l1 - l2;
-      }
-    }
+struct Echoes {
+  T *times, *l1, *l2;     // (columns, capacity, units); sums as in list_echoes
+  int32_t* counts;        // (columns, units)
+  int64_t first, columns;
+};
+
+// For each spike t_k of a neuron, l1 = sum q_m exp(-2 (t_m - t_k)/tau) and l2 = sum q_m exp(-(t_m - t_k)/tau) over it and
+// the later spikes t_m.
+template <class T>
+__global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const T* __restrict__ q, Echoes<T> echoes) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= echoes.columns * p.units) return;
+  const int64_t train = (echoes.first * p.units + i) * p.capacity;
+  int64_t count = 0;
+  while (count < p.capacity && times[train + count] < kInfinity<T>) ++count;
+  echoes.counts[i] = int32_t(count);
+  int64_t place = i / p.units * p.capacity * p.units + i % p.units + count * p.units;
+  T l1 = T(0), l2 = T(0), next = T(0);
+  for (int64_t k = count - 1; k >= 0; --k) {
+    const T time = times[train + k], coefficient = q[train + k];
+    const T e = k + 1 < count ? std::exp((time - next) / tau) : T(0);
+    l1 = l1 * (e * e) + coefficient;
+    l2 = l2 * e + coefficient;
+    next = time;
+    place -= p.units;
+    echoes.times[place] = time;
+    echoes.l1[place] = l1;
+    echoes.l2[place] = l2;
   }
 }
 
-// Adds the chunks in order: the same bits in every run.
+// Weights of a thread of sum_weights: of one row, and so many neurons apart.
+BATS_DEVICE inline int64_t weights_apart(const Problem& p) { return (p.units + kWeights - 1) / kWeights; }
+
+// A thread has some weights of a row and a chunk of the columns. Of each input spike there it finds, in the neurons of its
+// weights, what the later spikes add, and keeps the sums: nobody else adds to them, and the order is the same in every
+// run. The first columns start from 0. All numbers but those of memory are below 2^32.
+template <class T>
+__global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echoes<T> echoes, uint32_t chunks, T scale,
+                            T* sums) {
+  const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x, apart = uint32_t(weights_apart(p)), units = uint32_t(p.units);
+  const uint32_t chunk = i / (uint32_t(p.rows()) * apart), place = i % (uint32_t(p.rows()) * apart);
+  if (chunk >= chunks) return;
+  const uint32_t row = place / apart, unit = place % apart, line = uint32_t(p.kernel_width * p.channels);
+  const uint32_t columns = uint32_t(echoes.columns), share = (columns + chunks - 1) / chunks;
+  const uint32_t first = min(chunk * share, columns), end = min(first + share, columns);
+  // Where in the image the next column is, and how far it is to the one after.
+  const uint32_t out_width = uint32_t(p.out_width()), out_height = uint32_t(p.out_height());
+  const uint32_t position = uint32_t(echoes.first) + first, slots = uint32_t(p.slots);
+  uint32_t x = position % out_width, y = position / out_width % out_height;
+  const int64_t pixel = p.channels * p.slots, to_line = (p.width - out_width + 1) * pixel;
+  const int64_t to_sample = p.sample_slots() - ((out_height - 1) * p.width + out_width - 1) * pixel;
+  const T* from = inputs + position / out_width / out_height * p.sample_slots() + (y * p.width + x) * pixel +
+                  (row / line * p.width * p.channels + row % line) * p.slots;
+  sums += int64_t(chunk) * p.rows() * units + int64_t(row) * units + unit;
+  T sum[kWeights];
+  BATS_UNROLL
+  for (uint32_t w = 0; w < kWeights; ++w)
+    sum[w] = echoes.first > 0 && unit + w * apart < units ? sums[w * apart] : T(0);
+  for (uint32_t column = first, slot = 0; column < end;) {
+    // Several input slots are asked for before the first is waited for.
+    T ahead[kAhead];
+    uint32_t where[kAhead];
+    BATS_UNROLL
+    for (int k = 0; k < kAhead; ++k) {
+      ahead[k] = column < end ? from[slot] : kInfinity<T>;
+      where[k] = column;
+      if (++slot < slots) continue;
+      slot = 0;
+      ++column;
+      const bool last = ++x == out_width;
+      x = last ? 0 : x;
+      y += last;
+      const bool bottom = y == out_height;
+      y = bottom ? 0 : y;
+      from += bottom ? to_sample : last ? to_line : pixel;
+    }
+    BATS_UNROLL
+    for (int k = 0; k < kAhead; ++k) {
+      const T time = ahead[k];
+      if (!(time >= T(0) && time < kInfinity<T>)) continue;
+      const int32_t* counts = echoes.counts + int64_t(where[k]) * units + unit;
+      int32_t count[kWeights];
+      BATS_UNROLL
+      for (uint32_t w = 0; w < kWeights; ++w) count[w] = unit + w * apart < units ? counts[w * apart] : 0;
+      const int64_t trains = int64_t(where[k]) * p.capacity * units + unit;
+      BATS_UNROLL
+      for (uint32_t w = 0; w < kWeights; ++w) {
+        const int64_t train = trains + w * apart;
+        int32_t later = 0, last = count[w];  // the first spike after the input is in between
+        while (later < last) {
+          const int32_t middle = (later + last) / 2;
+          if (echoes.times[train + int64_t(middle) * units] > time) last = middle;
+          else later = middle + 1;
+        }
+        if (later == count[w]) continue;
+        const int64_t at = train + int64_t(later) * units;
+        const T e = std::exp((time - echoes.times[at]) / tau);
+        sum[w] += (echoes.l1[at] * e - echoes.l2[at]) * e;
+      }
+    }
+  }
+  BATS_UNROLL
+  for (uint32_t w = 0; w < kWeights; ++w)
+    if (unit + w * apart < units) sums[w * apart] = scale * sum[w];
+}
+
+// Adds the chunks, some of them to each of several sums and then these: always in the same order.
 template <class T>
 __global__ void add_chunks(int64_t size, int64_t chunks, T tau, const T* __restrict__ sums, T* gradient) {
-  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= size) return;
+  __shared__ T partial[kPartial][kWarp];
+  const int lane = int(threadIdx.x) % kWarp, part = int(threadIdx.x) / kWarp;
+  const int64_t i = int64_t(blockIdx.x) * kWarp + lane;
   T sum = T(0);
-  for (int64_t chunk = 0; chunk < chunks; ++chunk) sum += sums[chunk * size + i];
+  for (int64_t chunk = part; i < size && chunk < chunks; chunk += kPartial) sum += sums[chunk * size + i];
+  partial[part][lane] = sum;
+  __syncthreads();
+  if (part > 0 || i >= size) return;
+  for (int k = 1; k < kPartial; ++k) sum += partial[k][lane];
   gradient[i] = tau * sum;
 }
 
-// A thread is an input slot and looks at every later spike of the neurons that it reaches. A neuron spikes about once,
-// so these are hardly more exponentials than a sweep has steps, without its lists, barriers and sums over neurons.
+// A block has kLanes input slots of a sample. Several threads share a slot with a spike, and look at every later spike of
+// the neurons that it reaches. A neuron spikes about once, so these are hardly more exponentials than a sweep has steps,
+// without its lists.
 template <class T>
 __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, const T* __restrict__ kernel,
                                 const T* __restrict__ times, const T* __restrict__ q, T* gradient) {
-  const int64_t slot = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (slot >= p.batch * p.sample_slots()) return;
-  const T time = inputs[slot];
-  T sum = T(0);
-  if (time >= T(0) && time < kInfinity<T>) {
-    const int64_t pixel = slot / p.slots / p.channels, channel = slot / p.slots % p.channels;
-    const int64_t sample = pixel / (p.height * p.width), y = pixel / p.width % p.height, x = pixel % p.width;
-    const int64_t last_y = min(y, p.out_height() - 1), last_x = min(x, p.out_width() - 1);
-    for (int64_t out_y = max(int64_t(0), y - p.kernel_height + 1); out_y <= last_y; ++out_y) {
-      for (int64_t out_x = max(int64_t(0), x - p.kernel_width + 1); out_x <= last_x; ++out_x) {
-        const int64_t row = ((y - out_y) * p.kernel_width + x - out_x) * p.channels + channel;
-        const int64_t neuron = (sample * p.positions() + out_y * p.out_width() + out_x) * p.units;
-        for (int64_t unit = 0; unit < p.units; ++unit) {
-          const int64_t train = (neuron + unit) * p.capacity;
-          for (int64_t k = train; k < train + p.capacity && times[k] < kInfinity<T>; ++k) {
-            if (!(times[k] > time)) continue;
-            const T e = std::exp((time - times[k]) / tau);
-            sum += kernel[row * p.units + unit] * q[k] * (T(2) * e * e - e);
+  __shared__ uint32_t spikes[kLanes];
+  __shared__ T parts[kLanes];
+  __shared__ int count;
+  const uint32_t tiles = uint32_t((p.sample_slots() + kLanes - 1) / kLanes);
+  const int64_t sample = blockIdx.x / tiles;
+  const uint32_t own = blockIdx.x % tiles * kLanes + threadIdx.x;  // these are below 2^31, see gather
+  inputs += sample * p.sample_slots();
+  gradient += sample * p.sample_slots();
+  if (threadIdx.x == 0) count = 0;
+  __syncthreads();
+  if (own < p.sample_slots()) {
+    if (inputs[own] >= T(0) && inputs[own] < kInfinity<T>) spikes[atomicAdd(&count, 1)] = own;
+    else gradient[own] = T(0);
+  }
+  __syncthreads();
+  const int found = count, part = int(threadIdx.x) % kShare;
+  const uint32_t slots = uint32_t(p.slots), channels = uint32_t(p.channels), width = uint32_t(p.width);
+  for (int first = 0; first < found; first += kLanes / kShare) {
+    const int mine = first + int(threadIdx.x) / kShare;
+    T sum = T(0);
+    if (mine < found) {
+      const T time = inputs[spikes[mine]];
+      const uint32_t pixel = spikes[mine] / slots / channels, channel = spikes[mine] / slots % channels;
+      const int64_t y = pixel / width, x = pixel % width;
+      const int64_t last_y = min(y, p.out_height() - 1), last_x = min(x, p.out_width() - 1);
+      for (int64_t out_y = max(int64_t(0), y - p.kernel_height + 1); out_y <= last_y; ++out_y) {
+        for (int64_t out_x = max(int64_t(0), x - p.kernel_width + 1); out_x <= last_x; ++out_x) {
+          const int64_t row = ((y - out_y) * p.kernel_width + x - out_x) * p.channels + channel;
+          const int64_t neuron = (sample * p.positions() + out_y * p.out_width() + out_x) * p.units;
+          for (int64_t unit = part; unit < p.units; unit += kShare) {
+            const int64_t train = (neuron + unit) * p.capacity;
+            T factor = T(0);
+            for (int64_t k = train; k < train + p.capacity && times[k] < kInfinity<T>; ++k) {
+              if (!(times[k] > time)) continue;
+              const T e = std::exp((time - times[k]) / tau);
+              factor += q[k] * (T(2) * e * e - e);
+            }
+            if (factor != T(0)) sum += kernel[row * p.units + unit] * factor;  // no weight, be it NaN, acts on silence
           }
         }
       }
     }
+    parts[threadIdx.x] = sum;
+    __syncthreads();
+    if (mine < found && part == 0) {
+      for (int k = 1; k < kShare; ++k) sum += parts[threadIdx.x + k];
+      gradient[spikes[mine]] = sum;
+    }
+    __syncthreads();
   }
-  gradient[slot] = sum;
 }
 
 // Blocks in x only: as many as fit there are more than a GPU's memory has work for.
@@ -304,6 +468,14 @@ int64_t threads(int64_t wanted, int64_t limit) { return min(limit, max(int64_t(1
 
 int64_t field(const Problem& p) { return p.rows() * p.slots; }
 
+// For simulate and find_peaks: a power of two, a thread for each neuron of the tile, and more of them where there may be
+// many events to fetch.
+int64_t lane_threads(const Problem& p) {
+  int64_t count = kWarp;
+  while (count < kLanes && (count < p.units || count < field(p))) count *= 2;
+  return count;
+}
+
 template <class T>
 int64_t list_bytes(const Problem& p) {
   return field(p) * sizeof(Event<T>) + sizeof(int32_t);
@@ -314,12 +486,21 @@ int64_t lists_bytes(const Problem& p) {
   return min(p.columns(), max(kListBytes / list_bytes<T>(p), int64_t(1))) * list_bytes<T>(p);
 }
 
-// More chunks occupy more threads and take more memory.
-template <class T>
+// As many chunks of the columns as it takes to occupy a GPU, but not so many that to add them up takes long.
 int64_t sum_count(const Problem& p) {
-  const int64_t size = max(p.rows() * p.units, int64_t(1));
-  const int64_t enough = kSumThreads / threads(p.units, kSumThreads);
-  return min(p.columns(), max(min(enough, kSumBytes / (size * int64_t(sizeof(T)))), int64_t(1)));
+  const int64_t enough = kSumThreads / max(p.rows() * weights_apart(p), int64_t(1));
+  return max(min(p.columns(), min(enough, kMostChunks)), int64_t(1));
+}
+
+template <class T>
+int64_t sums_bytes(const Problem& p) {
+  return sum_count(p) > 1 ? sum_count(p) * p.rows() * p.units * int64_t(sizeof(T)) : 0;
+}
+
+// Of a column.
+template <class T>
+int64_t echo_bytes(const Problem& p) {
+  return p.units * (3 * p.capacity * int64_t(sizeof(T)) + int64_t(sizeof(int32_t)));
 }
 
 // Lists the events of as many columns as the workspace holds, calls use(lists), and so on until all columns had their
@@ -354,7 +535,8 @@ int64_t peaks_bytes(const Problem& p) {
 
 template <class T>
 int64_t kernel_gradient_bytes(const Problem& p) {
-  return lists_bytes<T>(p) + sum_count<T>(p) * p.rows() * p.units * sizeof(T);
+  const int64_t group = max(kEchoBytes / max(echo_bytes<T>(p), int64_t(1)), int64_t(1));
+  return sums_bytes<T>(p) + min(p.columns(), group) * echo_bytes<T>(p);
 }
 
 template <class T>
@@ -363,7 +545,7 @@ const char* spikes(const Problem& p, const Neuron& n, const T* inputs, const T* 
   const cudaError_t error = cudaMemsetAsync(overflow, 0, sizeof(*overflow), static_cast<cudaStream_t>(stream));
   if (error != cudaSuccess) return cudaGetErrorString(error);
   return for_each_group(p, inputs, T(n.simulation_time), T(n.tau), workspace, stream, [&](const Lists<T>& lists) {
-    return launch(simulate<T>, lists.columns * Lane::tiles(p), threads(p.units, kLanes), stream, p, n, lists, kernel,
+    return launch(simulate<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel,
                   times, counts, slopes, reinterpret_cast<unsigned long long*>(overflow));
   });
 }
@@ -377,30 +559,41 @@ const char* coefficients(const Problem& p, const Neuron& n, T min_slope, const T
 template <class T>
 const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
                             T* gradient, Workspace workspace, void* stream) {
-  const int64_t chunks = sum_count<T>(p), size = p.rows() * p.units;
-  T* sums = static_cast<T*>(workspace.data);
-  const Workspace rest{sums + chunks * size, workspace.bytes - chunks * size * int64_t(sizeof(T))};
-  const char* error =
-      for_each_group(p, inputs, kInfinity<T>, T(n.tau), rest, stream, [&](const Lists<T>& lists) {
-        return launch(sum_chunks<T>, chunks * Lane::tiles(p), threads(p.units, kLanes), stream, p, T(n.tau), lists,
-                      times, q, chunks, sums);
-      });
-  if (error) return error;
-  return launch_each(add_chunks<T>, size, stream, size, chunks, T(n.tau), sums, gradient);
+  const int64_t chunks = sum_count(p), size = p.rows() * p.units;
+  if (size > kMost32 || p.columns() > kMost32) return "more weights or columns than 32 bits count";
+  T* const sums = chunks > 1 ? static_cast<T*>(workspace.data) : gradient;
+  T* const rest = static_cast<T*>(workspace.data) + sums_bytes<T>(p) / int64_t(sizeof(T));
+  const int64_t group = (workspace.bytes - sums_bytes<T>(p)) / max(echo_bytes<T>(p), int64_t(1));
+  if (group < 1 && p.columns() > 0) return "workspace too small for a column";
+  for (int64_t first = 0; first == 0 || first < p.columns(); first += group) {
+    const int64_t columns = min(group, p.columns() - first), slots = columns * p.capacity * p.units;
+    const Echoes<T> echoes{rest, rest + slots, rest + 2 * slots, reinterpret_cast<int32_t*>(rest + 3 * slots), first,
+                           columns};
+    const char* error = launch_each(list_echoes<T>, columns * p.units, stream, p, T(n.tau), times, q, echoes);
+    if (error) return error;
+    const T scale = chunks == 1 && first + columns == p.columns() ? T(n.tau) : T(1);
+    error = launch_each(sum_weights<T>, chunks * p.rows() * weights_apart(p), stream, p, T(n.tau), inputs, echoes,
+                        uint32_t(chunks), scale, sums);
+    if (error) return error;
+    if (p.columns() == 0) break;
+  }
+  if (chunks == 1) return nullptr;
+  return launch(add_chunks<T>, (size + kWarp - 1) / kWarp, kWarp * kPartial, stream, size, chunks, T(n.tau), sums,
+                gradient);
 }
 
 template <class T>
 const char* times_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, const T* times,
                            const T* q, T* gradient, void* stream) {
-  return launch_each(gather_gradient<T>, p.batch * p.sample_slots(), stream, p, T(n.tau), inputs, kernel, times, q,
-                     gradient);
+  return launch(gather_gradient<T>, p.batch * ((p.sample_slots() + kLanes - 1) / kLanes), kLanes, stream, p, T(n.tau),
+                inputs, kernel, times, q, gradient);
 }
 
 template <class T>
 const char* peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
                   int32_t* slots, T* ones, Workspace workspace, void* stream) {
   return for_each_group(p, inputs, T(n.simulation_time), T(n.tau), workspace, stream, [&](const Lists<T>& lists) {
-    return launch(find_peaks<T>, lists.columns * Lane::tiles(p), threads(p.units, kLanes), stream, p, n, lists, kernel,
+    return launch(find_peaks<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel,
                   peak, times, slopes, slots, ones);
   });
 }

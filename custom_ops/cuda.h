@@ -11,8 +11,8 @@
 namespace bats::cuda {
 
 // Device memory for the time of a call, aligned as by cudaMalloc. The `*_bytes` functions say how much to bring: enough
-// for all columns at once, but no more than 256 MiB of event lists. With less, a call works through the columns in more
-// and smaller groups.
+// for all columns at once, but no more than 256 MiB of event lists, or 64 MiB of transposed trains beside a few MiB of
+// sums. With less, a call works through the columns in more and smaller groups.
 struct Workspace {
   void* data;
   int64_t bytes;
@@ -25,6 +25,7 @@ int64_t kernel_gradient_bytes(const Problem& p);
 template <class T>
 int64_t peaks_bytes(const Problem& p);
 
+// `slopes`, and `q` below, are written and read only where `times` has spikes.
 template <class T>
 const char* spikes(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* times, int32_t* counts,
                    T* slopes, int64_t* overflow, Workspace workspace, void* stream);

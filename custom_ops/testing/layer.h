@@ -29,12 +29,26 @@ struct Case {
 
 inline std::string now;  // the case at hand
 
+inline int64_t failures = 0;
+
+struct Failure {};  // of the case at hand: the others may say more
+
 template <class... Arguments>
 [[noreturn]] void fail(const char* format, Arguments... arguments) {
   std::fprintf(stderr, "FAILED %s: ", now.c_str());
   std::fprintf(stderr, format, arguments...);
   std::fputc('\n', stderr);
-  std::exit(1);
+  ++failures;
+  throw Failure();
+}
+
+// Goes on after a failure of the work.
+template <class Work>
+void attempt(Work work) {
+  try {
+    work();
+  } catch (const Failure&) {
+  }
 }
 
 inline void expect(bool holds, const char* what) {
@@ -82,13 +96,13 @@ struct Results {
 
 template <class T>
 std::vector<T> sum(const std::vector<Totals<T>>& groups) {
-  std::vector<T> sums(3);
+  double threshold = 0, delta_threshold = 0, tau = 0;
   for (const Totals<T>& group : groups) {
-    sums[0] += group.threshold;
-    sums[1] += group.delta_threshold;
-    sums[2] += group.tau;
+    threshold += group.threshold;
+    delta_threshold += group.delta_threshold;
+    tau += group.tau;
   }
-  return sums;
+  return {T(threshold), T(delta_threshold), T(tau)};
 }
 
 // A layer of one spike slot, as that of the peaks is.
@@ -102,6 +116,7 @@ template <class T>
 struct Data {
   std::vector<T> inputs, kernel, gradient;
 
+  Data() = default;
   Data(const Case& c, uint64_t seed)
       : inputs(c.p.batch * c.p.sample_slots()), kernel(c.p.rows() * c.p.units),
         gradient(c.p.neurons() * c.p.capacity) {
