@@ -3,7 +3,6 @@
 Threads and peak memory belong to a process, so each measurement runs in one of its own.
 """
 
-import dataclasses
 import functools
 import json
 import resource
@@ -16,8 +15,8 @@ import tensorflow as tf
 
 from benchmarks.pairs import compare, machine, measure
 from ttfs_keras import bats
-from ttfs_keras.models.bats import EXPERIMENTS, bats_model, loss
 from ttfs_keras.ops.library import library
+from ttfs_keras.training.experiments import BATS
 
 ROUNDS = 300
 LIT = 0.19  # share of MNIST's pixels that are not black
@@ -34,15 +33,14 @@ def images(batch, seed=0):
 def network(name, hidden=None, recovery=0.0):
     """Return the compiled network of an experiment, its hidden layer of another size if asked for."""
     keras.utils.set_random_seed(0)
-    experiment = dataclasses.replace(EXPERIMENTS[name], recovery=recovery)
-    model = bats_model(experiment, (28, 28, 1), 10)
+    model = BATS[name].network((28, 28, 1), 10, recovery=recovery)
     if hidden is not None:
         inputs = keras.Input((28, 28, 1))
         x = bats.FlattenSpikes()(bats.LatencyEncoder()(inputs))
         x = bats.BATSDense(hidden, threshold=0.2, name="hidden")(x)
         model = keras.Model(inputs, bats.BATSDense(10, threshold=1.3, name="output")(x))
     # A rate this small keeps the random task from changing the firing rates that are measured.
-    model.compile(keras.optimizers.Adam(1e-9), loss(experiment))
+    model.compile(keras.optimizers.Adam(1e-9), BATS[name].loss("float32"))
     return model
 
 

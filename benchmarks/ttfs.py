@@ -7,8 +7,8 @@ import tensorflow as tf
 import ttfs_keras as tk
 from benchmarks.pairs import compare, machine
 from ttfs_keras.models import relu_model
-from ttfs_keras.models.families import optimizer
 from ttfs_keras.models.small import small_mobilenet, small_resnet
+from ttfs_keras.training.experiments import experiment
 
 # model, image shape, batch size, rounds
 CASES = [
@@ -29,10 +29,10 @@ def measured_steps(name, shape, batch):
     y = tf.constant(rng.integers(0, 10, batch))
     relu = CUSTOM[name](shape, 10) if name in CUSTOM else relu_model(name, shape, 10)
     spiking = tk.convert(relu, x)
+    trained = experiment("ReLU", "custom" if name in CUSTOM else name, "CIFAR10")
     for model in (relu, spiking):
         # A rate this small keeps the random task from diverging; the work of a step is the same.
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer(name, 1e-6), loss, metrics=["accuracy"])
+        model.compile(trained.optimizer(trained.schedule(1e-6, 1)), trained.loss("float32"), metrics=["accuracy"])
     return {
         "training": (lambda: spiking.train_on_batch(x, y), lambda: relu.train_on_batch(x, y)),
         "inference": (lambda: spiking.predict_on_batch(x), lambda: relu.predict_on_batch(x)),

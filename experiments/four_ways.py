@@ -23,7 +23,7 @@ from ttfs_keras.training.run import run
 
 COLUMNS = {
     "way": "way", "network": "network", "accuracy": "accuracy %", "spikes": "spikes per neuron",
-    "operations": "operations per image", "latency": "latency", "seconds": "training s",
+    "operations": "operations per image", "latency": "latency", "seconds": "whole run s",
 }  # fmt: skip
 
 

@@ -45,3 +45,11 @@ def test_relu_then_snn_as_in_the_readme_and_the_flag_file_replays(tmp_path):
         [line.split(",")[2] for line in text.splitlines()] for text in (card, (folder / "metrics.csv").read_text())
     ]
     assert losses[0] == losses[1]
+
+
+def test_the_module_and_the_script_are_the_same_command():
+    helps = [
+        subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        for command in (["main.py"], ["-m", "ttfs_keras"])
+    ]
+    assert all("--model_type" in done.stdout and "firing threshold of the LIF neurons" in done.stdout for done in helps)

@@ -1,9 +1,8 @@
-import keras
 import pytest
 
 import ttfs_keras as tk
 from ttfs_keras.models import relu_model, vgg16
-from ttfs_keras.models.families import optimizer, parse
+from ttfs_keras.models.families import parse
 
 
 @pytest.mark.parametrize(
@@ -15,14 +14,21 @@ from ttfs_keras.models.families import optimizer, parse
         ("VGG_example_train", ("VGG", False)),
         ("VGG_BN_example", ("VGG", True)),
         ("vgg16_bn", ("VGG", True)),
+        ("vgg_bn", ("VGG", True)),
+        ("FC2_SUBNET", ("FC2", False)),
+        ("BN_FC2", ("FC2", True)),
+        ("FC2_example_train", ("FC2", False)),
+        ("ResNet19", ("ResNet19", False)),
+        ("my_resnet9_run", ("ResNet9", False)),
+        ("Custom", ("custom", False)),
     ],
 )
 def test_names(name, expected):
     assert parse(name) == expected
 
 
-@pytest.mark.parametrize("name", ["", "LeNet", "ResNet50", "FC"])
-@pytest.mark.parametrize("use", [parse, optimizer, lambda name: relu_model(name, (28, 28, 1), 10)])
+@pytest.mark.parametrize("name", ["", "LeNet", "ResNet50", "FC", "myFC2", "customer", "ResNet190"])
+@pytest.mark.parametrize("use", [parse, lambda name: relu_model(name, (28, 28, 1), 10)])
 def test_unknown_family(name, use):
     with pytest.raises(tk.ConfigurationError, match=f"model_name: expected .*FC2, VGG.* Received: {name!r}"):
         use(name)
@@ -41,20 +47,3 @@ def test_vgg_takes_dtype_and_batch_norm(monkeypatch, name):
     model = relu_model(name, (16, 16, 1), 5, dtype="float64")
     assert model.name == "vgg16" and model.output_shape == (None, 5) and model.outputs[0].dtype == "float64"
     assert any("norm" in layer.name for layer in model.layers) == (name == "VGG_BN")
-
-
-@pytest.mark.parametrize("name", ["FC2", "FC2_BN", "VGG_BN"])
-@pytest.mark.parametrize("rate", [None, 0.01])
-def test_adam_with_decay(name, rate):
-    chosen = optimizer(name, rate)
-    assert type(chosen) is keras.optimizers.Adam
-    schedule = chosen._learning_rate
-    for step, factor in ((0, 1), (5000, 0.9), (10000, 0.81)):
-        assert float(schedule(step)) == pytest.approx((rate or 5e-4) * factor, rel=1e-6)
-
-
-@pytest.mark.parametrize("rate", [None, 0.3])
-def test_momentum_for_vgg_without_batch_norm(rate):
-    chosen = optimizer("VGG_example", rate)
-    assert type(chosen) is keras.optimizers.SGD and chosen.momentum == 0.9
-    assert float(chosen.learning_rate) == pytest.approx(rate or 1e-3)

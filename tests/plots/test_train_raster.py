@@ -38,7 +38,10 @@ def test_a_large_network(tmp_path, figure_of):
         ({}, "at least one layer's spike trains"),
         ({"a": np.array([[np.nan]])}, "in layer 'a'. Received: NaN or -inf"),
         ({"b": np.array([[-INF]])}, "in layer 'b'. Received: NaN or -inf"),
-        ({"c": np.zeros((0, 3))}, r"neurons\.\.\., K\) of at least one neuron in layer 'c'. Received: shape=\(0, 3\)"),
+        (
+            {"c": np.zeros((0, 3))},
+            r"neurons\.\.\., max_spikes\) of at least one neuron in layer 'c'. Received: shape=\(0, 3\)",
+        ),
         ({"d": np.zeros((3, 0))}, r"layer 'd'. Received: shape=\(3, 0\)"),
         ({"e": np.zeros(3)}, r"layer 'e'. Received: shape=\(3,\)"),
     ],

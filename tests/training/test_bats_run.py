@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from absl import flags
 from tests.training.interruption import whole_and_resumed
 from ttfs_keras import ConfigurationError, WeightsError, plots
 from ttfs_keras.bats import metrics
+from ttfs_keras.command_line import define_flags
 from ttfs_keras.data import load
 from ttfs_keras.training import record
 from ttfs_keras.training.configuration import Configuration
@@ -272,17 +272,10 @@ def flag_files():
 
 
 @pytest.mark.parametrize("path", flag_files(), ids=lambda path: path.stem)
-def test_every_flag_file_is_a_valid_run(path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("command_line", ROOT / "main.py")
-    main = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(main)
+def test_every_flag_file_is_a_valid_run(path):
     values = flags.FlagValues()
     flags.DEFINE_string("flagfile", "", "", flag_values=values)
-    kinds = ("string", "bool", "integer", "float", "enum")
-    defined = {kind: getattr(flags, f"DEFINE_{kind}") for kind in kinds}
-    for kind, define in defined.items():
-        monkeypatch.setattr(main.flags, f"DEFINE_{kind}", lambda *a, define=define: define(*a, flag_values=values))
-    main.define_flags()
+    define_flags(values)
     values(["main.py", f"--flagfile={path}"])
     given = {name: values[name].value for name in Configuration.__dataclass_fields__}
     configuration = Configuration(**given)

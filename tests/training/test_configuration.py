@@ -34,7 +34,7 @@ def test_an_unknown_model_type_is_refused():
 @pytest.mark.parametrize(
     ("model_type", "model_name", "settings"),
     [
-        ("SNN", "FC2", {"batch_size": 8, "epochs": 20, "lr": None}),
+        ("SNN", "FC2", {"batch_size": 8, "epochs": 20, "lr": 5e-4}),
         ("BATS", "spike_count", {"batch_size": 50, "epochs": 100, "lr": 0.003}),
         ("BATS", "my_single_spike_2", {"batch_size": 50, "epochs": 30, "lr": 0.002}),
     ],
@@ -77,3 +77,22 @@ def test_load_true_is_the_relu_model_of_the_run_folder():
 
 def test_every_flag_is_explained():
     assert all(item.metadata["help"] for item in dataclasses.fields(Configuration))
+
+
+def test_every_flag_whose_default_is_the_networks_says_so():
+    for item in dataclasses.fields(Configuration):
+        assert ("default: " in item.metadata["help"]) == (item.default is None), item.name
+
+
+def test_parts_of_the_name_say_whether_there_is_batch_norm():
+    subnet, norm = (
+        Configuration(model_name=name).experiment.network((4, 4, 1), 2) for name in ("FC2_SUBNET", "fc2_bn")
+    )
+    assert [any("norm" in layer.name for layer in model.layers) for model in (subnet, norm)] == [False, True]
+
+
+def test_the_problems_of_a_network_are_in_the_same_error():
+    with pytest.raises(ConfigurationError) as error:
+        Configuration(model_type="STBP", model_name="LeNet", threshold=-1.0, validation=2.0, epochs=-1).validate()
+    for text in ("ResNet19", "threshold > 0", "validation: ", "epochs: expected at least 0"):
+        assert text in str(error.value)

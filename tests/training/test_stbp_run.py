@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from ttfs_keras import ConfigurationError, WeightsError
+from ttfs_keras import ConfigurationError, WeightsError, plots, stbp
+from ttfs_keras.data import load
 from ttfs_keras.plots import read_metrics
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.run import run
@@ -34,10 +35,31 @@ def test_the_run_folder_is_complete(tmp_path):
     assert {"loss", "val_loss", "val_accuracy", "health/inside/stem_lif", "health/gradient/stem"} <= set(metrics)
     rates = json.loads((folder / "rates.json").read_text())
     assert set(rates) == {"first test image", "test images"} and set(rates["test images"]) == set(card["layers"])
+    measured = {name: row["spikes_per_neuron"] for name, row in card["layers"].items()}
+    assert rates["test images"] == measured  # spikes per neuron and image, as the plot says, not per step
     assert {"rates.png", "rates_one_image.png", "accuracy_by_time.png"} <= {
         p.name for p in (folder / "plots").iterdir()
     }
     assert len(weights(folder / "STBP.keras"))
+
+
+def test_rates_are_spikes_per_neuron_and_image(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(rates, path, overall):
+        drawn.append((path.name, rates, overall))
+        return path
+
+    monkeypatch.setattr(plots, "spikes_per_neuron", draw)
+    folder, card = trained(tmp_path, epochs=1, save=True, time_steps=3)
+    model, data = keras.saving.load_model(folder / "STBP.keras"), load("DIGITS", None, 96, 40)
+    for (name, rates, overall), x in zip(drawn, (data.x_test[:1], data.x_test), strict=True):
+        per_step = stbp.firing_rates(model, x)
+        assert rates == pytest.approx({layer: 3 * rate for layer, rate in per_step.items()}), name
+        neurons = {layer: row["neurons"] for layer, row in card["layers"].items()}
+        spikes = sum(rates[layer] * neurons[layer] for layer in rates)
+        assert overall == pytest.approx(spikes / sum(neurons.values())), name
+    assert [name for name, _, _ in drawn] == ["rates_one_image.png", "rates.png"]
 
 
 def test_interrupted_and_resumed_is_the_same(tmp_path):

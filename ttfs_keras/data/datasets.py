@@ -60,6 +60,12 @@ def load(
         DataError: unknown name, `data_dir` not a folder, a file truncated, corrupt, of wrong shape, or with
             pixels or labels out of range, more samples asked for than there are, or nothing found; then the message
             lists every place tried.
+
+    Example:
+        >>> from ttfs_keras.data import load
+        >>> digits = load("DIGITS", train_samples=100)
+        >>> digits.x_train.shape, digits.input_range
+        ((100, 28, 28, 1), (0.0, 1.0))
     """
     entry = spec(name)
     try:

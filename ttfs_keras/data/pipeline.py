@@ -11,6 +11,11 @@ def steps(n: int, batch_size: int) -> int:
 
     Raises:
         ConfigurationError: `batch_size` is below 1.
+
+    Example:
+        >>> from ttfs_keras.data import steps
+        >>> steps(100, 32)
+        4
     """
     if batch_size < 1:
         raise ConfigurationError(f"Expected batch_size to be at least 1. Received: batch_size={batch_size}.")
@@ -38,6 +43,12 @@ def batches(x: np.ndarray, y: np.ndarray, batch_size: int, seed: int, first_epoc
     Raises:
         DataError: x is empty, or x and y differ in length.
         ConfigurationError: batch_size < 1, or not 0 <= first_epoch <= epochs.
+
+    Example:
+        >>> from ttfs_keras.data import batches
+        >>> x, y = np.arange(5.0), np.arange(5)
+        >>> [len(labels) for _, labels in batches(x, y, batch_size=2, seed=0, first_epoch=0, epochs=1)]
+        [2, 2, 1]
     """
     n = len(x)
     if n == 0 or len(y) != n:

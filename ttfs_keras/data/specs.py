@@ -165,6 +165,11 @@ def spec(name: str) -> DatasetSpec:
 
     Raises:
         DataError: there is none; the message lists the names and guesses the one meant.
+
+    Example:
+        >>> from ttfs_keras.data import spec
+        >>> spec("CIFAR10").image_shape
+        (32, 32, 3)
     """
     for entry in _SPECS:
         if entry.name == name:

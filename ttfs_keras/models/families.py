@@ -1,68 +1,78 @@
-"""From a model name to an architecture and the settings it is trained with."""
+"""From a model name to a ReLU network."""
 
 import keras
 
 from ttfs_keras.errors import ConfigurationError
 from ttfs_keras.models.fc2 import fc2
+from ttfs_keras.models.names import has_name
 from ttfs_keras.models.stbp import NETWORKS, stbp_model
 from ttfs_keras.models.vgg16 import vgg16
 from ttfs_keras.stbp.from_relu import relu_twin
 
-
-def parse(model_name):
-    """Return (family, batch_norm) of a name that contains FC2, VGG, ResNet9, ResNet19 or custom, and BN for batch norm.
-
-    Raises:
-        ConfigurationError: the name contains none of them.
-    """
-    family = next((known for known in ("FC2", "VGG", "CUSTOM", *NETWORKS) if known in model_name.upper()), None)
-    if family is None:
-        raise ConfigurationError(
-            "model_name: expected a name with FC2, VGG, VGG_BN, ResNet9, ResNet19 or custom in it. "
-            f"Received: {model_name!r}"
-        )
-    return family, "BN" in model_name.upper()
+# The parts of a model name that stand for a family.
+FAMILIES = {"FC2": "FC2", "VGG": "VGG", "VGG16": "VGG", "custom": "custom"} | {name: name for name in NETWORKS}
 
 
-def relu_model(model_name, image_shape, classes, units=340, depth=2, dtype="float32"):
-    """Build the untrained ReLU model that a name stands for.
+def parse(model_name: str) -> tuple[str, bool]:
+    """Return (family, batch norm) of a model name by its parts between underscores, in any case.
 
     Args:
-        model_name: contains FC2, VGG, ResNet9 or ResNet19, and BN where batch norm is wanted; a ResNet is the ReLU
-            twin of the spiking network of that name and always has it.
+        model_name: has the part FC2, VGG, VGG16, ResNet9, ResNet19 or custom, and BN for batch norm.
+
+    Raises:
+        ConfigurationError: the name has none of the families.
+
+    Example:
+        >>> from ttfs_keras.models.families import parse
+        >>> parse("vgg_bn_example"), parse("FC2_SUBNET")
+        (('VGG', True), ('FC2', False))
+    """
+    for part, family in FAMILIES.items():
+        if has_name(model_name, part):
+            return family, has_name(model_name, "BN")
+    raise ConfigurationError(
+        "model_name: expected a name with FC2, VGG, ResNet9, ResNet19 or custom as one of its parts between "
+        f"underscores. Received: {model_name!r}"
+    )
+
+
+def relu_model(
+    model_name: str,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    units: int = 340,
+    depth: int = 2,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Build the untrained ReLU network of a name.
+
+    Shapes: images `(batch, height, width, channels)` to logits `(batch, classes)`.
+
+    Args:
+        model_name: has the part FC2, VGG, ResNet9 or ResNet19 between underscores, and BN for batch norm. A ResNet is
+            the ReLU twin of the spiking network of that name and always has batch norm.
         image_shape: (height, width, channels).
         classes: number of logits.
         units: neurons of a hidden layer, FC2 only.
         depth: number of layers with weights, FC2 only.
-        dtype: "float32" or "float64".
+        dtype: "float32" or "float64", of weights and activations.
 
     Raises:
-        ConfigurationError: the name is of no known family, or custom, which is only loaded.
+        ConfigurationError: the name has no known family, or custom, a network that can only be loaded.
+
+    Example:
+        >>> from ttfs_keras.models import relu_model
+        >>> relu_model("FC2_BN", (8, 8, 1), 3, units=5).output_shape
+        (None, 3)
     """
     family, batch_norm = parse(model_name)
-    if family == "CUSTOM":
+    if family == "custom":
         raise ConfigurationError(
-            f"model_name: expected FC2, VGG or ResNet in a name to build a model. Received: {model_name!r}"
+            "model_name: expected FC2, VGG or a ResNet to build a new network; a custom one can only be loaded. "
+            f"Received: {model_name!r}"
         )
     if family in NETWORKS:
-        return relu_twin(stbp_model(model_name, image_shape, classes, dtype=dtype))
+        return relu_twin(stbp_model(family, image_shape, classes, dtype=dtype))
     if family == "FC2":
         return fc2(image_shape, classes, units, depth, batch_norm, dtype)
     return vgg16(image_shape, classes, batch_norm, dtype)
-
-
-def optimizer(model_name, learning_rate=None):
-    """Return the optimizer of the paper's public code for this family.
-
-    FC2, VGG with batch norm, custom models: Adam at 5e-4, times 0.9 every 5000 steps. VGG without: SGD, momentum 0.9,
-    at 1e-3, a choice of this package.
-
-    Args:
-        model_name: see `parse`.
-        learning_rate: of the first step; None for the above.
-    """
-    family, batch_norm = parse(model_name)
-    if family == "VGG" and not batch_norm:
-        return keras.optimizers.SGD(learning_rate or 1e-3, momentum=0.9)
-    schedule = keras.optimizers.schedules.ExponentialDecay(learning_rate or 5e-4, decay_steps=5000, decay_rate=0.9)
-    return keras.optimizers.Adam(schedule)

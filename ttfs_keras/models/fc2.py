@@ -4,7 +4,14 @@ import keras
 from keras import layers
 
 
-def fc2(image_shape, classes, units=340, depth=2, batch_norm=False, dtype="float32"):
+def fc2(
+    image_shape: tuple[int, int, int],
+    classes: int,
+    units: int = 340,
+    depth: int = 2,
+    batch_norm: bool = False,
+    dtype: str = "float32",
+) -> keras.Model:
     """Build `depth` dense layers, the last one the logits.
 
     Shapes: images `(batch, height, width, channels)` to logits `(batch, classes)`.
@@ -16,6 +23,11 @@ def fc2(image_shape, classes, units=340, depth=2, batch_norm=False, dtype="float
         depth: number of layers with weights, >= 1.
         batch_norm: whether batch norm follows each ReLU.
         dtype: of weights and activations.
+
+    Example:
+        >>> from ttfs_keras.models.fc2 import fc2
+        >>> fc2((28, 28, 1), 10).count_params()  # 784-340-10
+        270310
     """
     inputs = keras.Input(image_shape, dtype=dtype, name="image")
     x = layers.Flatten(name="flatten", dtype=dtype)(inputs)

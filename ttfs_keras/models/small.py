@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 
-def small_resnet(image_shape, classes, width=16):
+def small_resnet(image_shape: tuple[int, int, int], classes: int, width: int = 16) -> keras.Model:
     """Build three residual blocks of two 3x3 convolutions, batch norm before ReLU (He et al., arXiv 1512.03385).
 
     Shapes: images `(batch, height, width, channels)` to logits `(batch, classes)`.
@@ -31,7 +31,7 @@ def small_resnet(image_shape, classes, width=16):
     return keras.Model(inputs, layers.Dense(classes, name="readout")(x), name="small_resnet")
 
 
-def small_mobilenet(image_shape, classes, width=16):
+def small_mobilenet(image_shape: tuple[int, int, int], classes: int, width: int = 16) -> keras.Model:
     """Build inverted residual blocks with linear bottlenecks and ReLU6 (Sandler et al., arXiv 1801.04381).
 
     Shapes: images `(batch, height, width, channels)` to logits `(batch, classes)`.

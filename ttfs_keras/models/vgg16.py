@@ -10,7 +10,9 @@ CIFAR = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)
 WEIGHT_DECAY = 5e-4  # of the public code's VGG without batch norm
 
 
-def vgg16(image_shape, classes, batch_norm=False, dtype="float32"):
+def vgg16(
+    image_shape: tuple[int, int, int], classes: int, batch_norm: bool = False, dtype: str = "float32"
+) -> keras.Model:
     """Build the MNIST variant for one-channel images, else the CIFAR variant (as in geifmany/cifar-vgg).
 
     Shapes: images `(batch, height, width, channels)` to logits `(batch, classes)`.
@@ -27,7 +29,7 @@ def vgg16(image_shape, classes, batch_norm=False, dtype="float32"):
         options["kernel_initializer"] = "he_uniform"
         options["kernel_regularizer"] = keras.regularizers.L2(WEIGHT_DECAY)
 
-    def norm(x, name):
+    def norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         return layers.BatchNormalization(name=name, dtype=dtype)(x) if batch_norm else x
 
     x = inputs = keras.Input(image_shape, dtype=dtype, name="image")

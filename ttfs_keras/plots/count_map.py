@@ -1,4 +1,4 @@
-"""Which neurons fire for which class."""
+"""How often each neuron spikes for each class."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from ttfs_keras.plots import drawing
 
 
-def count_map(counts, name, path):
+def count_map(counts: np.ndarray, name: str, path: str | Path) -> Path:
     """Draw the mean spike counts of a layer's neurons by class as a PNG.
 
     Args:
@@ -21,6 +21,13 @@ def count_map(counts, name, path):
     Raises:
         ValueError: not two axes, or nothing on them.
         OSError: `path` cannot be written; it is then what it was before.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from ttfs_keras import plots
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plots.count_map(np.ones((10, 4)), "hidden", pathlib.Path(folder) / "a.png").name
+        'a.png'
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or not counts.size:

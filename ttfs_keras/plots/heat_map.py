@@ -1,4 +1,4 @@
-"""A quantity over two others."""
+"""A quantity as a function of two others."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a mapped network departs from its source."""
+"""How far each layer of a mapped network is from its ReLU source."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +21,13 @@ def layer_errors(errors: Mapping[str, float], path: str | Path) -> Path:
     Raises:
         ValueError: no layers, or an error that is negative or not finite.
         OSError: `path` cannot be written; it is then what it was before.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from ttfs_keras import plots
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plots.layer_errors({"hidden": 1e-7}, pathlib.Path(folder) / "a.png").name
+        'a.png'
     """
     drawing.require_entries("errors", errors, "at least one layer's error")
     if wrong := [(name, error) for name, error in errors.items() if not 0 <= error < np.inf]:

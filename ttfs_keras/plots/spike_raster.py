@@ -31,6 +31,13 @@ def spike_raster(times: Mapping[str, np.ndarray], windows: Mapping[str, tuple[fl
         ValueError: no layers, a layer without neurons or window, a time that is NaN or -inf, a window that ends before
             it starts or is not finite.
         OSError: `path` cannot be written; it is then what it was before.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from ttfs_keras import plots
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plots.spike_raster({"h": np.array([0.2])}, {"h": (0.0, 1.0)}, pathlib.Path(folder) / "a.png").name
+        'a.png'
     """
     layers = drawing.layer_spikes(times, windows)
     figure = drawing.new_figure(0.8 + BAND_HEIGHT * len(layers))

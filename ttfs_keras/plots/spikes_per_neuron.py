@@ -1,4 +1,4 @@
-"""How many spikes each layer spends."""
+"""How many spikes a neuron of each layer emits for an image."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ def spikes_per_neuron(rates: Mapping[str, float], path: str | Path, overall: flo
     Args:
         rates: layer name to spikes per neuron and image; first layer on top.
         path: PNG to write.
-        overall: spikes per neuron and image of the whole network.
+        overall: mean over all neurons of the network, spikes per neuron and image.
 
     Returns:
         `path`.
@@ -22,6 +22,13 @@ def spikes_per_neuron(rates: Mapping[str, float], path: str | Path, overall: flo
     Raises:
         ValueError: no layers, or a rate that is negative or not finite.
         OSError: `path` cannot be written; it is then what it was before.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from ttfs_keras import plots
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plots.spikes_per_neuron({"hidden": 0.3}, pathlib.Path(folder) / "a.png", overall=0.3).name
+        'a.png'
     """
     drawing.require_entries("rates", rates, "at least one layer's spikes per neuron")
     wrong = [(name, rate) for name, rate in [*rates.items(), ("overall", overall)] if not 0 <= rate < np.inf]

@@ -39,6 +39,13 @@ def training_curves(metrics: Mapping[str, Sequence[float]], path: str | Path) ->
     Raises:
         ValueError: no metrics, none that can be drawn, no epochs, or columns of different lengths.
         OSError: `path` cannot be written; it is then what it was before.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from ttfs_keras import plots
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plots.training_curves({"loss": [0.5, 0.4]}, pathlib.Path(folder) / "a.png").name
+        'a.png'
     """
     drawing.require_entries("metrics", metrics, "columns of metrics.csv")
     lengths = {name: len(values) for name, values in metrics.items()}

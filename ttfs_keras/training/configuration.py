@@ -4,99 +4,234 @@ import importlib.util
 import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from ttfs_keras.data import names
 from ttfs_keras.errors import ConfigurationError
-from ttfs_keras.models.bats import EXPERIMENTS
 from ttfs_keras.stbp.settings import DECODERS
 from ttfs_keras.stbp.surrogates import BY_NAME
-from ttfs_keras.training.recipes import RECIPES
+from ttfs_keras.training.experiments import BATS, Experiment, experiment
+from ttfs_keras.training.problems import PROBLEMS
+
+_SNN, _BATS, _STBP = {"only": ("SNN",)}, {"only": ("BATS",)}, {"only": ("STBP",)}
 
 
-def _flag(default, text, **metadata):
+def _flag(default: Any, text: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": text, **metadata})
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Settings of a run; field names and defaults are those of the command line, `help` in each field's metadata."""
+    """Settings of a run; field names and defaults are those of the command line.
 
-    model_type: str = _flag("SNN", "network to train", values=("SNN", "ReLU", "BATS", "STBP"))
+    Each field's metadata has `help`, and where they apply `values` (all that are allowed), `least` (the least number
+    allowed) and `only` (the types of model that it acts on).
+
+    Example:
+        >>> from ttfs_keras.training.configuration import Configuration
+        >>> Configuration(model_type="BATS", model_name="spike_count").resolved().epochs
+        100
+    """
+
+    model_type: str = _flag(
+        "SNN",
+        "kind of network: SNN, a time-to-first-spike network mapped from a ReLU network; ReLU, such a ReLU network; "
+        "BATS, a multi-spike network trained with exact gradients; STBP, a network of discrete time steps trained with "
+        "surrogate gradients",
+        values=("SNN", "ReLU", "BATS", "STBP"),
+    )
     model_name: str = _flag(
         "FC2",
-        "names the run folder, and has the network in it: FC2, VGG or custom (a loaded model), BN for batch norm; "
-        f"or ResNet9 or ResNet19, as for STBP; BATS: {', '.join(EXPERIMENTS)}",
+        "name of the run folder; its parts between underscores name the network, in any case. SNN and ReLU: FC2 or "
+        "VGG, with BN for batch norm, ResNet9 or ResNet19 (the ReLU twins of STBP's), or custom (any network, given by "
+        f"--load). STBP: ResNet9 or ResNet19. BATS: {', '.join(BATS)}. Examples: VGG_BN_example, FC2_example_train",
     )
-    data_name: str = _flag("DIGITS", "data set", values=names())
-    data_dir: str | None = _flag(None, "folder with the data set's files")
-    logging_dir: str = _flag("logs", "folder of the run folders <data>-<model>")
-    lr: float | None = _flag(None, "learning rate; default: the network's")
-    batch_size: int | None = _flag(None, "images per training step; default: the network's")
-    epochs: int | None = _flag(None, "passes over the training data; default: the network's")
-    testing: bool = _flag(True, "measure on the test images before and after training; False: on the training images")
+    data_name: str = _flag(
+        "DIGITS", "data set; DIGITS comes with the package, the others are read or downloaded", values=names()
+    )
+    data_dir: str | None = _flag(
+        None, "folder with the data set's files; default: the usual folders are searched, then it is downloaded"
+    )
+    logging_dir: str = _flag("logs", "folder in which the run folder <data_name>-<model_name> is created")
+    lr: float | None = _flag(
+        None, "learning rate of the first training step; default: the network's own, such as 5e-4 for FC2"
+    )
+    batch_size: int | None = _flag(
+        None, "images of a training step; default: the network's own, 8 for SNN and ReLU", least=1
+    )
+    epochs: int | None = _flag(
+        None,
+        "passes over the training images; 0 measures without training; default: the network's own, 20 for SNN and ReLU",
+        least=0,
+    )
+    testing: bool = _flag(
+        True, "measure the network before and after training on the test images; False: on the training images"
+    )
     load: str = _flag(
         "False",
-        "True: the model saved in the run folder, for SNN the ReLU one; or a .keras, .weights.h5 or Keras-2 .h5 file; "
-        "BATS: or a best_model folder",
+        "weights to start from. False: new, random ones. True: the model that an earlier run saved in this run folder, "
+        "for SNN the ReLU model. Or a file: .keras; .weights.h5 (not STBP); an .h5 of Keras 2 (SNN and ReLU); for BATS "
+        "also a best_model folder. A bare file name that does not exist here is looked up in --logging_dir",
     )
-    save: bool = _flag(False, "save the trained model as <model_type>.keras in the run folder")
-    noise: float = _flag(0.0, "standard deviation of the jitter of spike times, in window time", only=("SNN",))
-    time_bits: int = _flag(0, "2**bits time steps a window; 0: continuous time", only=("SNN",))
-    weight_bits: int = _flag(0, "2**bits levels of weights and threshold offsets; 0: continuous", only=("SNN",))
-    w_min: float = _flag(-1.0, "lowest level of quantized weights", only=("SNN",))
-    w_max: float = _flag(1.0, "highest level of quantized weights", only=("SNN",))
+    save: bool = _flag(False, "save the trained network as <model_type>.keras in the run folder")
+    noise: float = _flag(
+        0.0,
+        "standard deviation of the Gaussian jitter of spike times, in window time (the unit "
+        "in which window widths are given); 0: no jitter",
+        **_SNN,
+        least=0,
+    )
+    time_bits: int = _flag(
+        0, "spike times of a layer are rounded to 2**time_bits steps in its window; 0: not rounded", **_SNN, least=0
+    )
+    weight_bits: int = _flag(
+        0,
+        "weights and threshold offsets (biases) are rounded to 2**weight_bits levels; 0: not rounded",
+        **_SNN,
+        least=0,
+    )
+    w_min: float = _flag(-1.0, "lowest level of rounded weights, at most 0; acts with --weight_bits", **_SNN)
+    w_max: float = _flag(1.0, "highest level of rounded weights, at least 0; acts with --weight_bits", **_SNN)
     weight_per_channel: bool = _flag(
-        False, "range of quantized weights per neuron instead of [w_min, w_max]", only=("SNN",)
+        False,
+        "the levels of rounded weights span the weights of each neuron or filter instead of w_min to w_max; acts with "
+        "--weight_bits",
+        **_SNN,
     )
     latency_quantiles: float = _flag(
-        0.0, "windows from this quantile of activations, without margin; 0: from the maximum", only=("SNN",)
+        0.0,
+        "a layer's window is as wide as this quantile (0 to 1) of its activations on the training images, without "
+        "--margin: larger activations saturate, and the network answers earlier. 0: from the largest one",
+        **_SNN,
     )
-    margin: float = _flag(0.5, "room of a window above the largest activation, as a share of it", only=("SNN",))
-    units: int = _flag(340, "neurons of a hidden layer of FC2")
-    depth: int = _flag(2, "layers with weights of FC2")
+    margin: float = _flag(
+        0.5,
+        "a layer's window is wider than its largest activation on the training images by this share of it; 0.5: half",
+        **_SNN,
+        least=0,
+    )
+    units: int = _flag(340, "neurons of each hidden layer of FC2", least=1)
+    depth: int = _flag(2, "dense layers of FC2, the output layer included", least=1)
     recovery: float | None = _flag(
-        None, "weight of the loss that brings silent output neurons back; default: the network's", only=("BATS",)
+        None,
+        "strength of the silent-neuron regularizer of the output layer, which raises the membrane potential of neurons "
+        "that do not spike; 0: none; default: the network's own, 1",
+        **_BATS,
+        least=0,
     )
-    scaling: float = _flag(0.0, "share that the weights of silent neurons gain after each epoch", only=("BATS",))
-    time_steps: int | None = _flag(None, "time steps T; default of these and the next: the preset's", only=("STBP",))
-    threshold: float | None = _flag(None, "of the membrane potential", only=("STBP",))
-    decay: float | None = _flag(None, "share of the potential left after a step", only=("STBP",))
-    surrogate: str | None = _flag(None, "derivative of a spike", only=("STBP",), values=tuple(BY_NAME))
-    width: float | None = _flag(None, "of the surrogate", only=("STBP",))
-    alpha: float | None = _flag(None, "scale of batch norms whose outputs join", only=("STBP",))
+    scaling: float = _flag(
+        0.0,
+        "share by which the weights of neurons that no training image made spike grow after an epoch, 0.05: by 5 %; 0: "
+        "they do not",
+        **_BATS,
+        least=0,
+    )
+    time_steps: int | None = _flag(
+        None, "time steps for which an image is shown; default: the preset's, 2", **_STBP, least=1
+    )
+    threshold: float | None = _flag(
+        None,
+        "firing threshold of the LIF neurons, in units of the membrane potential, above 0; default: the preset's, 0.4",
+        **_STBP,
+    )
+    decay: float | None = _flag(
+        None,
+        "share of a LIF neuron's membrane potential that is left after one time step, 0 to 1; default: the preset's, "
+        "0.25",
+        **_STBP,
+    )
+    surrogate: str | None = _flag(
+        None,
+        "function of potential minus threshold that takes the place of a spike's derivative; default: rectangle, with "
+        "preset seed a rectangle around potential 0",
+        **_STBP,
+        values=tuple(BY_NAME),
+    )
+    width: float | None = _flag(
+        None,
+        "width of the surrogate, in units of the membrane potential, above 0; without effect on the seed preset's own "
+        "surrogate; default: 1",
+        **_STBP,
+    )
+    alpha: float | None = _flag(
+        None,
+        "factor of the outputs of batch norms that are added to another branch's, above 0; default: 1/sqrt(2), which "
+        "keeps the variance of the sum",
+        **_STBP,
+    )
     encoder: str | None = _flag(
-        None, "of images into spikes", only=("STBP",), values=("direct", "bernoulli", "latency")
+        None,
+        "how an image becomes a sequence of time steps. direct: as a constant current; bernoulli: spikes at random, "
+        "with the pixel as probability; latency: one spike, the brighter the earlier; default: direct",
+        **_STBP,
+        values=("direct", "bernoulli", "latency"),
     )
     decoder: str | None = _flag(
-        None, "what is read: mean of the logits, rate of spikes, membrane", only=("STBP",), values=DECODERS
+        None,
+        "how the output layer is read. mean: mean of its outputs over time; rate: spikes a step of LIF neurons behind "
+        "it; membrane: last potential of neurons that do not spike; default: mean, with preset seed rate",
+        **_STBP,
+        values=DECODERS,
     )
-    preset: str = _flag("default", "settings of neurons and network", only=("STBP",), values=("default", "seed"))
+    preset: str = _flag(
+        "default",
+        "settings of neurons and network that no flag gives; seed: those of the code that this part succeeds, for "
+        "comparison",
+        **_STBP,
+        values=("default", "seed"),
+    )
     lr_schedule: str = _flag(
-        "step", "rate times 0.1 after lr_drops, or a cosine", only=("STBP",), values=("step", "cosine")
+        "step",
+        "how the learning rate falls. step: times 0.1 after each epoch of --lr_drops; cosine: along half a cosine to 0 "
+        "at the last epoch",
+        **_STBP,
+        values=("step", "cosine"),
     )
-    lr_drops: str = _flag("10", "epochs, separated by commas, after which the rate falls", only=("STBP",))
+    lr_drops: str = _flag(
+        "10",
+        "epochs after which the learning rate is multiplied by 0.1, separated by commas, such as 8,10; empty: never; "
+        "acts with lr_schedule step",
+        **_STBP,
+    )
     validation: float = _flag(
-        0.1, "share of the training images held out to choose the best weights by", only=("STBP",)
+        0.1,
+        "share of the training images, 0 to below 1, that is not trained on but decides which epoch's weights are the "
+        "best; 0: the training loss decides",
+        **_STBP,
     )
-    shift: int = _flag(0, "move training images by up to so many pixels", only=("STBP",))
-    flip: bool = _flag(False, "mirror half of the training images; not for digits", only=("STBP",))
+    shift: int = _flag(
+        0, "largest random shift of a training image in either direction, pixels; 0: none", **_STBP, least=0
+    )
+    flip: bool = _flag(False, "mirror half of the training images left to right; not for digits", **_STBP)
     patience: int | None = _flag(
-        None, "stop after so many epochs without a better one and restore that; 0: never; default: the network's"
+        None,
+        "epochs without improvement after which training stops and the best weights are restored; 0: train all epochs "
+        "and keep the last weights; default: the network's own, 7 for STBP, else 0",
+        least=0,
     )
-    tensorboard: bool = _flag(False, "write for TensorBoard, which the extra [tensorboard] installs")
-    train_samples: int | None = _flag(None, "use only the first training images")
-    test_samples: int | None = _flag(None, "use only the first test images")
-    dtype: str = _flag("float32", "of weights and lead times", values=("float32", "float64"))
-    seed: int = _flag(0, "of initial weights, order of images and jitter")
-    resume: bool = _flag(False, "go on where the run folder's interrupted run stopped")
+    tensorboard: bool = _flag(
+        False, "write logs for TensorBoard into the run folder; needs pip install 'ttfs-keras[tensorboard]'"
+    )
+    train_samples: int | None = _flag(None, "number of training images to use, from the first; default: all", least=1)
+    test_samples: int | None = _flag(None, "number of test images to use, from the first; default: all", least=1)
+    dtype: str = _flag(
+        "float32", "floating-point type of weights, activations and spike times", values=("float32", "float64")
+    )
+    seed: int = _flag(
+        0, "seed of all that is random: initial weights, order of the images, augmentation, jitter", least=0
+    )
+    resume: bool = _flag(
+        False,
+        "continue the interrupted run in the run folder, which must have had the same flags, except for --epochs",
+    )
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """The run folder."""
         return Path(self.logging_dir) / f"{self.data_name}-{self.model_name}"
 
     @property
-    def load_path(self):
+    def load_path(self) -> Path | None:
         """The file to load, or None."""
         if self.load.lower() in ("", "false"):
             return None
@@ -105,12 +240,41 @@ class Configuration:
         path = Path(self.load)
         return path if path.exists() or path.parent != Path() else Path(self.logging_dir) / path
 
-    def resolved(self):
-        """Return a copy with the network's own settings where none were given."""
-        own = RECIPES[self.model_type].settings(self)
-        return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
+    @property
+    def experiment(self) -> Experiment:
+        """The network and the settings it is trained with where no others are given.
 
-    def validate(self):
+        Raises:
+            ConfigurationError: the name has no network of this type.
+        """
+        return experiment(self.model_type, self.model_name, self.data_name)
+
+    @property
+    def neuron_settings(self) -> dict[str, Any]:
+        """Settings of `ttfs_keras.stbp.Settings` that are given."""
+        names = ("time_steps", "threshold", "decay", "surrogate", "width", "alpha", "decoder", "encoder", "dtype")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def drop_epochs(self) -> tuple[int, ...]:
+        """Epochs after which the learning rate drops.
+
+        Raises:
+            ValueError: `lr_drops` is not a list of whole numbers.
+        """
+        return tuple(int(epoch) for epoch in self.lr_drops.split(",") if epoch)
+
+    def resolved(self) -> "Configuration":
+        """Return a copy with the experiment's own settings where none were given.
+
+        Raises:
+            ConfigurationError: the name has no network of this type.
+        """
+        own = self.experiment
+        names = ("lr", "batch_size", "epochs", "patience", "recovery")
+        return replace(self, **{name: getattr(own, name) for name in names if getattr(self, name) is None})
+
+    def validate(self) -> None:
         """Check all settings together.
 
         Raises:
@@ -118,33 +282,29 @@ class Configuration:
         """
         problems = []
 
-        def expect(holds, name, what):
+        def expect(holds: bool, name: str, what: str) -> None:
             if not holds:
                 problems.append(f"{name}: expected {what}. Received: {getattr(self, name)!r}")
 
         for item in fields(self):
-            value = getattr(self, item.name)
-            expect(not isinstance(value, float) or math.isfinite(value), item.name, "a finite number")
-            values = item.metadata.get("values")
-            allowed = values if values is None or item.default is not None else (None, *values)
-            expect(allowed is None or value in allowed, item.name, f"one of {values}")
-            only = item.metadata.get("only", (self.model_type,))
+            name, value, metadata = item.name, getattr(self, item.name), item.metadata
+            expect(not isinstance(value, float) or math.isfinite(value), name, "a finite number")
+            if values := metadata.get("values"):
+                expect(value in values or value is item.default is None, name, f"one of {values}")
+            if "least" in metadata and value is not None:
+                expect(value >= metadata["least"], name, f"at least {metadata['least']}")
+            only = metadata.get("only", (self.model_type,))
             idle = self.model_type in only or not value or value == item.default
-            expect(idle, item.name, f"none with model_type {self.model_type}, it acts with {', '.join(only)} only")
-        recipe = RECIPES.get(self.model_type)
-        if recipe is not None:
+            expect(idle, name, f"none with model_type {self.model_type}, it acts with {', '.join(only)} only")
+        if self.model_type in PROBLEMS:
             try:
-                recipe.settings(self)
+                _ = self.experiment
             except ConfigurationError as error:
                 problems.append(str(error))
-            problems += recipe.problems(self)
+            problems += PROBLEMS[self.model_type](self)
         expect("/" not in self.model_name, "model_name", "a name without '/'")
-        for name in ("batch_size", "units", "depth", "train_samples", "test_samples"):
-            expect(getattr(self, name) is None or getattr(self, name) >= 1, name, "at least 1")
-        for name in ("epochs", "noise", "margin", "seed", "recovery", "scaling", "patience", "shift"):
-            expect(getattr(self, name) is None or getattr(self, name) >= 0, name, "at least 0")
         for name in ("time_bits", "weight_bits"):
-            expect(0 <= getattr(self, name) <= 24, name, "0 to 24")
+            expect(getattr(self, name) <= 24, name, "at most 24")
         expect(self.lr is None or self.lr > 0, "lr", "a positive rate")
         expect(self.w_min <= 0, "w_min", "at most 0")
         expect(self.w_max >= 0 and self.w_max > self.w_min, "w_max", "at least 0 and above w_min")

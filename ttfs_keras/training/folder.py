@@ -6,6 +6,7 @@ import platform
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +29,7 @@ class RunFolder:
         ConfigurationError: the folder cannot be created or written.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -37,10 +38,10 @@ class RunFolder:
         except OSError as error:
             raise ConfigurationError(f"logging_dir: expected a folder to write to. Received: {error}") from error
 
-    def __truediv__(self, name):
+    def __truediv__(self, name: str) -> Path:
         return self.path / name
 
-    def start(self, flags, resume):
+    def start(self, flags: str, resume: bool) -> None:
         """Note flags and environment; move an earlier run's files to `previous/<time>`.
 
         All but saved models are moved, the flags last, so that what an interruption leaves is moved the next time.
@@ -74,12 +75,12 @@ class RunFolder:
         write_json(self / "environment.json", environment())
 
 
-def _compared(flags):
+def _compared(flags: str) -> set[str]:
     """Return the lines of a flag file that make two runs the same training."""
     return {line for line in flags.splitlines() if not line.startswith(("--resume", "--noresume", "--epochs"))}
 
 
-def environment():
+def environment() -> dict[str, Any]:
     """Return what a run's result may depend on besides its flags."""
     return {
         "command": " ".join(sys.argv),

@@ -4,11 +4,15 @@ import csv
 import io
 import json
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 import keras
 
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.atomic import replacing, write_json, write_text
+from ttfs_keras.training.folder import RunFolder
+from ttfs_keras.training.recipes.recipe import Recipe
 
 
 class EpochRecord(keras.callbacks.Callback):
@@ -23,24 +27,23 @@ class EpochRecord(keras.callbacks.Callback):
         rows: of the epochs before, from `resume`.
     """
 
-    def __init__(self, folder, recipe, rows=()):
+    def __init__(self, folder: RunFolder, recipe: Recipe, rows: Iterable[dict[str, float]] = ()):
         super().__init__()
         self.folder, self.recipe = folder, recipe
         self.rows = list(rows)
 
-    def best(self):
+    def best(self) -> int:
         """Return the index of the best row, the latest of several."""
         values = [row[self.recipe.best] for row in self.rows]
         best = max(values) if self.recipe.best.endswith("accuracy") else min(values)
         return len(values) - 1 - values[::-1].index(best)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock and note the learning rate: at the end of the epoch a schedule may have moved on."""
         self.started = time.perf_counter()
+        # At the end of the epoch a schedule may have moved on.
         self.learning_rate = float(self.model.optimizer.learning_rate)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write everything."""
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
         row["learning_rate"] = self.learning_rate
         row["seconds"] = time.perf_counter() - self.started
@@ -56,7 +59,7 @@ class EpochRecord(keras.callbacks.Callback):
             self.model.save(path)
 
 
-def write_metrics(path, rows):
+def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
     """Write rows, dicts with the same keys, as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=rows[0], lineterminator="\n")
@@ -65,7 +68,7 @@ def write_metrics(path, rows):
     write_text(path, text.getvalue())
 
 
-def resume(folder, steps_per_epoch):
+def resume(folder: RunFolder, steps_per_epoch: int) -> tuple[keras.Model, list[dict[str, float]]] | None:
     """Return (model, rows) of the state in a run folder, or None where no epoch was finished.
 
     Raises:

@@ -3,22 +3,24 @@
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 
-from ttfs_keras import plots
-from ttfs_keras.data import load, outside_range, steps
+from ttfs_keras.data import Dataset, load, outside_range
 from ttfs_keras.files.atomic import replacing, write_json
 from ttfs_keras.metrics.card import MetricCard, metric_card
+from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.folder import RunFolder
-from ttfs_keras.training.recipes import RECIPES
+from ttfs_keras.training.recipes import RECIPES, Recipe
 from ttfs_keras.training.record import EpochRecord, resume
 from ttfs_keras.training.stopping import StopEarly
 
 logger = logging.getLogger("ttfs_keras")
 
 
-def run(configuration, flags=""):
+def run(configuration: Configuration, flags: str = "") -> MetricCard:
     """Train or map a network as configured and write the run folder.
 
     Args:
@@ -44,7 +46,7 @@ def run(configuration, flags=""):
 
 
 @contextlib.contextmanager
-def _logged(path):
+def _logged(path: Path) -> Iterator[None]:
     """Append what is logged to a file; leave the logger as it was."""
     handler, level = logging.FileHandler(path, encoding="utf-8"), logger.level
     logger.addHandler(handler)
@@ -57,13 +59,13 @@ def _logged(path):
         handler.close()
 
 
-def _run(c, data, folder, recipe, start):
+def _run(c: Configuration, data: Dataset, folder: RunFolder, recipe: Recipe, start: float) -> MetricCard:
     logger.info("%s: %d training and %d test images, %s", data.name, len(data.x_train), len(data.x_test), data.source)
     outside = outside_range(data.x_train, data.input_range) + outside_range(data.x_test, data.input_range)
     if outside:
         logger.warning("%d pixels outside the input range %s will be clipped", outside, data.input_range)
 
-    def measure():
+    def measure() -> MetricCard:
         x, y = (data.x_test, data.y_test) if c.testing else (data.x_train, data.y_train)
         return metric_card(recipe.model, x, y, recipe.source, c.seed, recipe.card_batch, recipe.accuracy)
 
@@ -74,12 +76,8 @@ def _run(c, data, folder, recipe, start):
     if c.save:
         with replacing(folder / f"{c.model_type}.keras") as path:
             recipe.model.save(path)
-    card = measure() if c.epochs else MetricCard(before)
-    pictures = []
-    if rows:
-        metrics = {name: [row[name] for row in rows] for name in rows[0]}
-        pictures.append(plots.training_curves(metrics, folder / "plots" / "training_curves.png"))
-    pictures += recipe.plot(folder, card)
+    card = measure() if recipe.epochs else MetricCard(before)
+    pictures = recipe.plot(folder, card, rows)
 
     for name in ("accuracy", "agreement", "max_abs_error"):
         card[f"{name}_before"] = before.get(name)
@@ -89,23 +87,23 @@ def _run(c, data, folder, recipe, start):
     return card
 
 
-def _train(c, folder, recipe):
+def _train(c: Configuration, folder: RunFolder, recipe: Recipe) -> list[dict[str, float]]:
     """Train, from the folder's state if asked to, and return the rows of all epochs."""
     model = recipe.model
     model.compile(recipe.optimizer(), recipe.loss(), metrics=recipe.metrics())
     model.optimizer.build(model.trainable_variables)  # else a model saved without training loads with a warning
-    per_epoch, rows = steps(len(recipe.x_train), c.batch_size), []
-    if c.resume and (state := resume(folder, per_epoch)):
+    rows: list[dict[str, float]] = []
+    if c.resume and (state := resume(folder, recipe.steps_per_epoch)):
         recipe.model, rows = state
         logger.info("resumed after epoch %d", len(rows))
     record = EpochRecord(folder, recipe, rows)
-    if len(rows) < c.epochs:
+    if len(rows) < recipe.epochs:
         x, y, batch_size = recipe.validation() or (None, None, None)
         recipe.model.fit(
             recipe.batches(len(rows)),
             initial_epoch=len(rows),
-            epochs=c.epochs,
-            steps_per_epoch=per_epoch,
+            epochs=recipe.epochs,
+            steps_per_epoch=recipe.steps_per_epoch,
             shuffle=False,
             validation_data=None if x is None else (x, y),
             validation_batch_size=batch_size,
@@ -116,7 +114,7 @@ def _train(c, folder, recipe):
     return record.rows
 
 
-def _optional(c, folder, record):
+def _optional(c: Configuration, folder: RunFolder, record: EpochRecord) -> list[keras.callbacks.Callback]:
     """Return the callbacks that flags ask for."""
     stop = [StopEarly(record, c.patience)] if c.patience else []
     return [*stop, keras.callbacks.TensorBoard(folder / "tensorboard")] if c.tensorboard else stop

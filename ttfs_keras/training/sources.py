@@ -4,18 +4,21 @@ import contextlib
 import logging
 import warnings
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from ttfs_keras.conversion.convert import convert
+from ttfs_keras.data import Dataset
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.legacy_h5 import load_legacy_h5
-from ttfs_keras.models import relu_model
 from ttfs_keras.network.graph import Graph
 from ttfs_keras.network.spiking import read_out_time
+from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.ttfs.lead_times import LeadTimes
-from ttfs_keras.ttfs.perturbation import SpikeTimeJitter, TimeQuantization, WeightQuantization
+from ttfs_keras.ttfs.perturbation import Perturbation, SpikeTimeJitter, TimeQuantization, WeightQuantization
 
 logger = logging.getLogger("ttfs_keras")
 
@@ -23,10 +26,10 @@ logger = logging.getLogger("ttfs_keras")
 CALIBRATION = 1000
 
 
-def perturbation(configuration):
-    """Return the list of perturbations that the flags ask for."""
+def perturbation(configuration: Configuration) -> list[Perturbation]:
+    """Return the perturbations that the flags ask for."""
     c = configuration
-    found = []
+    found: list[Perturbation] = []
     if c.weight_bits:
         found.append(WeightQuantization(c.weight_bits, c.w_min, c.w_max, c.weight_per_channel))
     if c.noise:
@@ -36,8 +39,8 @@ def perturbation(configuration):
     return found
 
 
-def initial_model(configuration, data):
-    """Return the model to train and, if it is a spiking one mapped from a loaded ReLU model, that model.
+def initial_model(configuration: Configuration, data: Dataset) -> tuple[keras.Model, keras.Model | None]:
+    """Return the model to train and the loaded ReLU model it was mapped from, or None.
 
     Args:
         configuration: the run's `Configuration`.
@@ -50,7 +53,7 @@ def initial_model(configuration, data):
     c = configuration
     path = c.load_path
     if path is None:
-        model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
+        model = c.experiment.network(data.image_shape, data.classes, c.units, c.depth, c.dtype)
     else:
         model = _load(c, path, data)
     if c.model_type == "ReLU" or _unit(model) == LeadTimes.time_unit:
@@ -66,13 +69,13 @@ def initial_model(configuration, data):
     return spiking, model if path is not None else None
 
 
-def load_keras(path, data, dtype):
+def load_keras(path: Path, data: Dataset, dtype: str) -> keras.Model:
     """Return the model in a .keras file.
 
     Args:
         path: the file.
         data: the `Dataset` it must fit.
-        dtype: that it must have.
+        dtype: of its output, as it must be.
 
     Raises:
         WeightsError: the file is not readable, or does not fit.
@@ -89,7 +92,7 @@ def load_keras(path, data, dtype):
     return model
 
 
-def load_weights_h5(path, model, model_name):
+def load_weights_h5(path: Path, model: keras.Model, model_name: str) -> None:
     """Assign the weights in a .weights.h5 file of Keras 3.
 
     Args:
@@ -105,14 +108,14 @@ def load_weights_h5(path, model, model_name):
     _require_finite(path, model)
 
 
-def _load(configuration, path, data):
+def _load(configuration: Configuration, path: Path, data: Dataset) -> keras.Model:
     c = configuration
     if path.suffix == ".keras":
         model = load_keras(path, data, c.dtype)
         if _unit(model) not in ((None, LeadTimes.time_unit) if c.model_type == "SNN" else (None,)):
             raise WeightsError(f"{path}: expected a ReLU model for model_type {c.model_type}. Received: a spiking one")
         return model
-    model = relu_model(c.model_name, data.image_shape, data.classes, c.units, c.depth, c.dtype)
+    model = c.experiment.network(data.image_shape, data.classes, c.units, c.depth, c.dtype)
     if path.name.endswith(".weights.h5"):
         load_weights_h5(path, model, c.model_name)
     else:
@@ -124,20 +127,20 @@ def _load(configuration, path, data):
     return model
 
 
-def _unit(model):
+def _unit(model: keras.Model) -> str | None:
     """Return the unit of a spiking model's times, None of a ReLU model's."""
     return read_out_time(Graph(model))[1]
 
 
-def _require_finite(path, model):
+def _require_finite(path: Path, model: keras.Model) -> None:
     broken = [v.path for v in model.variables if not np.isfinite(np.asarray(v)).all()]
     if broken:
         raise WeightsError(f"{path}: expected finite weights. Received: NaN or infinity in {', '.join(broken)}")
 
 
 @contextlib.contextmanager
-def _loading(expectation):
-    """Turn Keras's errors into `WeightsError`, and its warnings too: they tell of weights that were left random."""
+def _loading(expectation: str) -> Iterator[None]:
+    """Turn Keras's errors into `WeightsError`, and its warnings too, which report weights that stayed random."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)

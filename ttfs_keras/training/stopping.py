@@ -1,6 +1,8 @@
-"""Stopping when an epoch's measure no longer improves, with nothing to forget between interrupted runs."""
+"""Stopping when no epoch improves any more, also across interruptions."""
 
 import keras
+
+from ttfs_keras.training.record import EpochRecord
 
 
 class StopEarly(keras.callbacks.Callback):
@@ -14,18 +16,16 @@ class StopEarly(keras.callbacks.Callback):
         patience: epochs without improvement.
     """
 
-    def __init__(self, record, patience):
+    def __init__(self, record: EpochRecord, patience: int):
         super().__init__()
         self.record, self.patience = record, patience
 
     def on_train_begin(self, logs=None):
-        """Stop at once where an interrupted run had come to its end."""
-        self._check()
+        self._check()  # an interrupted run may have come to its end
 
     def on_epoch_end(self, epoch, logs=None):
-        """Stop if it is time."""
         self._check()
 
-    def _check(self):
+    def _check(self) -> None:
         if self.record.rows and len(self.record.rows) - 1 - self.record.best() >= self.patience:
             self.model.stop_training = True

@@ -1,16 +1,22 @@
 """Deep spiking networks, trained directly with surrogate gradients."""
 
+from typing import Any
+
 import keras
+import numpy as np
+import tensorflow as tf
 
 from ttfs_keras import plots, stbp
-from ttfs_keras.data import steps
+from ttfs_keras.data import Dataset
 from ttfs_keras.data.augmentation import augmented, flipped, shifted
-from ttfs_keras.errors import ConfigurationError, WeightsError
+from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.atomic import write_json
-from ttfs_keras.models.stbp import stbp_model, stbp_network
+from ttfs_keras.metrics.card import MetricCard, metric_card
 from ttfs_keras.network.graph import layers_of
+from ttfs_keras.training.configuration import Configuration
+from ttfs_keras.training.experiments import Rate
+from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.recipes.recipe import Recipe
-from ttfs_keras.training.schedules import StepsDecay
 from ttfs_keras.training.sources import load_keras
 
 CHECKED = 64  # images of the health check
@@ -23,7 +29,7 @@ class STBPRecipe(Recipe):
     best = "val_loss"
     card_batch = 32  # all spikes of a batch are in memory at once
 
-    def __init__(self, configuration, data):
+    def __init__(self, configuration: Configuration, data: Dataset):
         super().__init__(configuration, data)
         c = configuration
         held_out = max(1, round(c.validation * len(data.x_train))) if c.validation else 0
@@ -36,7 +42,7 @@ class STBPRecipe(Recipe):
         if loaded is not None and layers_of(loaded, stbp.LIF):
             self.model = loaded
             return
-        self.model = stbp_model(c.model_name, data.image_shape, data.classes, c.preset, **_settings(c))
+        self.model = self.experiment.network(data.image_shape, data.classes, c.preset, **c.neuron_settings)
         if loaded is None:
             self.ready = False  # batch norms without statistics
             return
@@ -45,83 +51,45 @@ class STBPRecipe(Recipe):
         except ValueError as error:
             raise WeightsError(f"{c.load_path}: {error}") from error
 
-    @staticmethod
-    def settings(configuration):
-        """Return those of the networks' source."""
-        if stbp_network(configuration.model_name) is None:
-            raise ConfigurationError(
-                f"model_name: expected a name with ResNet19 or ResNet9 in it. Received: {configuration.model_name!r}"
-            )
-        return {"lr": 0.001, "batch_size": 64, "epochs": 11, "patience": 7}
+    def rate(self) -> Rate:
+        """Return the rate along a cosine, or its drops after given epochs."""
+        if self.configuration.lr_schedule == "cosine":
+            return keras.optimizers.schedules.CosineDecay(self.lr, self.epochs * self.steps_per_epoch)
+        return self.experiment.schedule(self.lr, self.steps_per_epoch, self.configuration.drop_epochs)
 
-    @staticmethod
-    def problems(configuration):
-        """Return settings of neurons outside their range, and an evaluation without training."""
-        c, problems = configuration, []
-        try:
-            stbp.Settings(**_settings(c))
-        except ValueError as error:
-            problems += str(error).splitlines()
-        if not 0 <= c.validation < 1:
-            problems.append(f"validation: expected a share from 0 to below 1. Received: {c.validation}")
-        try:
-            _drops(c)
-        except ValueError:
-            problems.append(f"lr_drops: expected epochs, such as 10 or 8,10. Received: {c.lr_drops!r}")
-        if c.epochs == 0 and c.load_path is None:
-            problems.append(
-                "epochs: expected at least 1 for a new network, whose batch norms have no statistics. Received: 0"
-            )
-        if c.load_path is not None and c.load_path.suffix != ".keras":
-            problems.append(f"load: expected a .keras file of an STBP network or its ReLU twin. Received: {c.load!r}")
-        return problems
-
-    def optimizer(self):
-        """Return Adam, its rate times 0.1 after given epochs or along a cosine."""
-        c, per_epoch = self.configuration, steps(len(self.x_train), self.configuration.batch_size)
-        if c.lr_schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(c.lr, c.epochs * per_epoch)
-            return keras.optimizers.Adam(rate, epsilon=1e-8)
-        return keras.optimizers.Adam(StepsDecay(c.lr, 0.1, [e * per_epoch for e in _drops(c)]), epsilon=1e-8)
-
-    def batches(self, first_epoch):
+    def batches(self, first_epoch: int) -> tf.data.Dataset:
         """Shift and flip the images as asked."""
         c, found = self.configuration, super().batches(first_epoch)
-        seen = first_epoch * steps(len(self.x_train), c.batch_size)
+        seen = first_epoch * self.steps_per_epoch
         if c.shift:
             found = augmented(found, lambda x, key: shifted(x, key, c.shift), c.seed, seen)
         return augmented(found, flipped, c.seed + 1, seen) if c.flip else found
 
-    def validation(self):
+    def validation(self) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Return the images held out of training."""
-        return (*self.held_out, self.configuration.batch_size) if len(self.held_out[0]) else None
+        return (*self.held_out, self.batch_size) if len(self.held_out[0]) else None
 
-    def callbacks(self, folder):
+    def callbacks(self, folder: RunFolder) -> list[keras.callbacks.Callback]:
         """Return the health check, on images that are not trained on where there are any."""
         x, y = self.held_out if len(self.held_out[0]) >= 2 else (self.x_train, self.y_train)
         return [stbp.HealthCheck(x[:CHECKED], y[:CHECKED])]
 
-    def plot(self, folder, card):
-        """Draw firing rates of one image and of all, and accuracy against time steps; write both."""
+    def plot(self, folder: RunFolder, card: MetricCard, rows: list[dict[str, float]]) -> list[Any]:
+        """Draw spikes per neuron of one image and of all, and accuracy against time steps; write both."""
         x, y, to = self.data.x_test, self.data.y_test, folder / "plots"
-        one, rates = stbp.firing_rates(self.model, x[:1]), stbp.firing_rates(self.model, x)
+        all_images = card if self.configuration.testing else metric_card(self.model, x, y, batch_size=self.card_batch)
+        found = {"first test image": metric_card(self.model, x[:1], y[:1]), "test images": all_images}
+        rates = {
+            images: {name: row["spikes_per_neuron"] for name, row in of_images["layers"].items()}
+            for images, of_images in found.items()
+        }
         by_time = [float(a) for a in stbp.accuracy_by_time(self.model, x, y)]
         card["accuracy_by_time_steps"] = by_time
-        write_json(folder / "rates.json", {"first test image": one, "test images": rates})
-        mean = sum(rates.values()) / len(rates)
-        return [
-            plots.spikes_per_neuron(one, to / "rates_one_image.png", sum(one.values()) / len(one)),
-            plots.spikes_per_neuron(rates, to / "rates.png", mean),
-            plots.monitor(range(1, len(by_time) + 1), by_time, "accuracy", to / "accuracy_by_time.png", "time steps"),
+        write_json(folder / "rates.json", rates)
+        drawn = [
+            plots.spikes_per_neuron(rates[images], to / name, found[images]["spikes_per_neuron"])
+            for images, name in (("first test image", "rates_one_image.png"), ("test images", "rates.png"))
         ]
-
-
-def _settings(c):
-    """Return the settings of the neurons that flags give; None: those of the preset."""
-    names = ("time_steps", "threshold", "decay", "surrogate", "width", "alpha", "decoder", "encoder")
-    given = {name: getattr(c, name) for name in names if getattr(c, name) is not None}
-    return {**given, "dtype": c.dtype}
-
-
-def _drops(c):
-    return [int(epoch) for epoch in c.lr_drops.split(",") if epoch]
+        times = range(1, len(by_time) + 1)
+        drawn.append(plots.monitor(times, by_time, "accuracy", to / "accuracy_by_time.png", "time steps"))
+        return super().plot(folder, card, rows) + drawn
