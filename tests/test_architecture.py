@@ -17,7 +17,8 @@ LEVELS = [
     ["ttfs", "bats", "stbp"],
     ["conversion", "metrics", "models"],
     ["training"],
-    ["command_line", "__main__"],
+    ["command_line"],
+    ["__main__"],
 ]
 LEVEL = {part: number for number, parts in enumerate(LEVELS) for part in parts}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
