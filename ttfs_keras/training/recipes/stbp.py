@@ -42,7 +42,8 @@ class STBPRecipe(Recipe):
         if loaded is not None and layers_of(loaded, stbp.LIF):
             self.model = loaded
             return
-        self.model = self.experiment.network(data.image_shape, data.classes, c.preset, **c.neuron_settings)
+        settings = c.neuron_settings | {"input_range": data.input_range}
+        self.model = self.experiment.network(data.image_shape, data.classes, c.preset, **settings)
         if loaded is None:
             self.ready = False  # batch norms without statistics
             return
