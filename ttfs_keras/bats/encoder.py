@@ -8,6 +8,7 @@ import tensorflow as tf
 from ttfs_keras import arguments
 from ttfs_keras.bats.layer import SpikeTrainLayer
 from ttfs_keras.bats.spike_trains import SpikeTrains
+from ttfs_keras.network.encoding import normalized
 
 __all__ = ["LatencyEncoder"]
 
@@ -25,7 +26,7 @@ class LatencyEncoder(SpikeTrains, SpikeTrainLayer):
 
     Args:
         time_window: seconds in which the spikes fall, > 0.
-        input_range: (p, q), the range of the values. Values outside it are clipped.
+        input_range: (p, q), the range of the values. Values outside it are clipped; `tk.metric_card` counts them.
         **kwargs: of `keras.layers.Layer`: `name` and `dtype`, which must be float32 or float64.
 
     Raises:
@@ -58,8 +59,7 @@ class LatencyEncoder(SpikeTrains, SpikeTrainLayer):
         return self.time_window
 
     def call(self, values):
-        low, high = self.input_range
-        brightness = tf.clip_by_value((tf.cast(values, self.compute_dtype) - low) / (high - low), 0, 1)
+        brightness = normalized(tf.cast(values, self.compute_dtype), self.input_range)
         return tf.where(brightness != 0, self.time_window * (1 - brightness), float("inf"))[..., tf.newaxis]
 
     def compute_output_shape(self, input_shape):
