@@ -43,12 +43,15 @@ Inputs<T> find_inputs(const Problem& p, const Neuron& n, const T* times, const P
   std::copy(splits.begin(), splits.end(), inputs.events.splits.data);
   parallel(p.columns(), 40 * (1 + total / std::max<int64_t>(p.columns(), 1)), [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      const std::vector<Arrival<T>>& column = inputs.columns[i];
-      for (size_t k = 0; k < column.size(); ++k) {
-        const T growth = growth_over((k + 1 < column.size() ? column[k + 1].time : end) - column[k].time, tau);
-        inputs.growths[splits[i] + k] = growth;
-        inputs.events.decays[splits[i] + k] = T(1) / growth;
-        inputs.events.places[splits[i] + k] = {column[k].row, column[k].slot};
+      const Column<T> column = inputs[i];
+      EventPlace* places = inputs.events.places.data + splits[i];
+      T *growths = inputs.growths.get() + splits[i], *decays = inputs.events.decays.data + splits[i];
+      for (int32_t k = 0; k < column.size; ++k) {
+        const Arrival<T>& now = column.arrivals[k];
+        const T growth = growth_over((k + 1 < column.size ? column.arrivals[k + 1].time : end) - now.time, tau);
+        growths[k] = growth;
+        decays[k] = T(1) / growth;
+        places[k] = {now.row, now.slot};
       }
     }
   });
