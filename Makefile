@@ -49,6 +49,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(foreach kind,h cc cu,$(wildcard custom_ops/*.$(kind) custom_ops/testing/*.$(kind)))
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -14,17 +14,17 @@
 namespace bats::cuda {
 namespace {
 
-constexpr int kLanes = 128;          // the most neurons of a block
-constexpr int kStagedEvents = 128;   // the most events that a block fetches at a time
+constexpr int kLanes = 128;         // the most neurons of a block
+constexpr int kStagedEvents = 128;  // the most events that a block fetches at a time
 constexpr int kStagedWeights = 4096;
-constexpr int kFetch = 8;            // weights that a thread asks for at a time
+constexpr int kFetch = 8;  // weights that a thread asks for at a time
 constexpr int kGatherThreads = 512;
 constexpr int kSharedEvents = 2560;  // lists up to this length are sorted in shared memory
 constexpr int kAhead = 4;            // input slots that a thread asks for at a time
 constexpr uint32_t kWeights = 4;     // of a thread that sums them up
 constexpr int kShare = 8;            // threads that share an input slot
 constexpr int kWarp = 32;
-constexpr int kPartial = 8;          // sums of chunks at a time
+constexpr int kPartial = 8;  // sums of chunks at a time
 constexpr int64_t kListBytes = int64_t(256) << 20;
 constexpr int64_t kEchoBytes = int64_t(64) << 20;
 constexpr int64_t kSumThreads = int64_t(1) << 17;  // enough to occupy a GPU
@@ -133,8 +133,10 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
       const int place = atomicAdd(&count, 1);
       const int64_t slot = corner_slot + i / line * p.width * p.channels * p.slots + i % line;
       const Arrival<T> arrival{ahead[k], int32_t(i / slots), int32_t(slot)};
-      if (place < kSharedEvents) shared[place] = arrival;
-      else copy(arrival, &events[place]);
+      if (place < kSharedEvents)
+        shared[place] = arrival;
+      else
+        copy(arrival, &events[place]);
     }
   }
   __syncthreads();
@@ -149,11 +151,12 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
   if (threadIdx.x == 0) lists.counts[blockIdx.x] = found;
 }
 
-// Calls visit(index, event, weight) for the events of the lane's column in time order. All threads of the block, of which a
-// narrow layer has more than neurons, fetch the next events and their weights first: nobody waits for each weight in turn.
+// Calls visit(index, event, weight) for the events of the lane's column in time order. All threads of the block, of
+// which a narrow layer has more than neurons, fetch the next events and their weights first: nobody waits for each
+// weight in turn.
 template <class T, class Visit>
-__device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane,
-                               const T* __restrict__ kernel, Visit visit) {
+__device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane, const T* __restrict__ kernel,
+                               Visit visit) {
   __shared__ Event<T> events[kStagedEvents];
   __shared__ T weights[kStagedWeights];
   int shift = 0;  // weights of an event are a power of two apart
@@ -177,7 +180,8 @@ __device__ void for_each_event(const Problem& p, const Lists<T>& lists, const La
         if (i + k * step < staged) weights[((i + k * step) << shift) + column] = fetched[k];
     }
     __syncthreads();
-    for (unsigned i = 0; lane.active && i < staged; ++i) visit(first + i, events[i], weights[(i << shift) + threadIdx.x]);
+    for (unsigned i = 0; lane.active && i < staged; ++i)
+      visit(first + i, events[i], weights[(i << shift) + threadIdx.x]);
   }
 }
 
@@ -263,17 +267,17 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
   totals[neuron] = sum;
 }
 
-// What the spikes of the neurons of some columns add to the kernel's gradient, transposed: neighbouring threads, which are
-// neighbouring neurons, read neighbouring memory, and only where there are spikes.
+// What the spikes of the neurons of some columns add to the kernel's gradient, transposed: neighbouring threads, which
+// are neighbouring neurons, read neighbouring memory, and only where there are spikes.
 template <class T>
 struct Echoes {
-  T *times, *l1, *l2;     // (columns, max_spikes, units); sums as in list_echoes
-  int32_t* counts;        // (columns, units)
+  T *times, *l1, *l2;  // (columns, max_spikes, units); sums as in list_echoes
+  int32_t* counts;     // (columns, units)
   int64_t first, columns;
 };
 
-// For each spike t_k of a neuron, l1 = sum q_m exp(-2 (t_m - t_k)/tau) and l2 = sum q_m exp(-(t_m - t_k)/tau) over it and
-// the later spikes t_m.
+// For each spike t_k of a neuron, l1 = sum q_m exp(-2 (t_m - t_k)/tau) and l2 = sum q_m exp(-(t_m - t_k)/tau) over it
+// and the later spikes t_m.
 template <class T>
 __global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const T* __restrict__ q, Echoes<T> echoes) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -300,13 +304,14 @@ __global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const
 // Weights of a thread of sum_weights: of one row, and so many neurons apart.
 BATS_DEVICE inline int64_t weights_apart(const Problem& p) { return (p.units + kWeights - 1) / kWeights; }
 
-// A thread has some weights of a row and a chunk of the columns. Of each input spike there it finds, in the neurons of its
-// weights, what the later spikes add, and keeps the sums: nobody else adds to them, and the order is the same in every
-// run. The first columns start from 0. All numbers but those of memory are below 2^32.
+// A thread has some weights of a row and a chunk of the columns. Of each input spike there it finds, in the neurons of
+// its weights, what the later spikes add, and keeps the sums: nobody else adds to them, and the order is the same in
+// every run. The first columns start from 0. All numbers but those of memory are below 2^32.
 template <class T>
 __global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echoes<T> echoes, uint32_t chunks, T scale,
                             T* sums) {
-  const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x, apart = uint32_t(weights_apart(p)), units = uint32_t(p.units);
+  const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x, apart = uint32_t(weights_apart(p)),
+                 units = uint32_t(p.units);
   const uint32_t chunk = i / (uint32_t(p.rows()) * apart), place = i % (uint32_t(p.rows()) * apart);
   if (chunk >= chunks) return;
   const uint32_t row = place / apart, unit = place % apart, line = uint32_t(p.kernel_width * p.channels);
@@ -358,8 +363,10 @@ __global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echo
         int32_t later = 0, last = count[w];  // the first spike after the input is in between
         while (later < last) {
           const int32_t middle = (later + last) / 2;
-          if (echoes.times[train + int64_t(middle) * units] > time) last = middle;
-          else later = middle + 1;
+          if (echoes.times[train + int64_t(middle) * units] > time)
+            last = middle;
+          else
+            later = middle + 1;
         }
         if (later == count[w]) continue;
         const int64_t at = train + int64_t(later) * units;
@@ -388,9 +395,9 @@ __global__ void add_chunks(int64_t size, int64_t chunks, T tau, const T* __restr
   gradient[i] = tau * sum;
 }
 
-// A block has kLanes input slots of a sample. Several threads share a slot with a spike, and look at every later spike of
-// the neurons that it reaches. A neuron spikes about once, so these are hardly more exponentials than a sweep has steps,
-// without its lists.
+// A block has kLanes input slots of a sample. Several threads share a slot with a spike, and look at every later spike
+// of the neurons that it reaches. A neuron spikes about once, so these are hardly more exponentials than a sweep has
+// steps, without its lists.
 template <class T>
 __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, const T* __restrict__ kernel,
                                 const T* __restrict__ times, const T* __restrict__ q, T* gradient) {
@@ -405,8 +412,10 @@ __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, 
   if (threadIdx.x == 0) count = 0;
   __syncthreads();
   if (own < p.sample_slots()) {
-    if (inputs[own] >= T(0) && inputs[own] < kInfinity<T>) spikes[atomicAdd(&count, 1)] = own;
-    else gradient[own] = T(0);
+    if (inputs[own] >= T(0) && inputs[own] < kInfinity<T>)
+      spikes[atomicAdd(&count, 1)] = own;
+    else
+      gradient[own] = T(0);
   }
   __syncthreads();
   const int found = count, part = int(threadIdx.x) % kShare;
@@ -468,8 +477,8 @@ int64_t threads(int64_t wanted, int64_t limit) { return min(limit, max(int64_t(1
 
 int64_t field(const Problem& p) { return p.rows() * p.slots; }
 
-// For simulate and find_peaks: a power of two, a thread for each neuron of the tile, and more of them where there may be
-// many events to fetch.
+// For simulate and find_peaks: a power of two, a thread for each neuron of the tile, and more of them where there may
+// be many events to fetch.
 int64_t lane_threads(const Problem& p) {
   int64_t count = kWarp;
   while (count < kLanes && (count < p.units || count < field(p))) count *= 2;
@@ -545,8 +554,8 @@ const char* spikes(const Problem& p, const Neuron& n, const T* inputs, const T* 
   const cudaError_t error = cudaMemsetAsync(overflow, 0, sizeof(*overflow), static_cast<cudaStream_t>(stream));
   if (error != cudaSuccess) return cudaGetErrorString(error);
   return for_each_group(p, inputs, T(n.simulation_time), T(n.tau), workspace, stream, [&](const Lists<T>& lists) {
-    return launch(simulate<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel,
-                  times, counts, slopes, reinterpret_cast<unsigned long long*>(overflow));
+    return launch(simulate<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel, times,
+                  counts, slopes, reinterpret_cast<unsigned long long*>(overflow));
   });
 }
 
@@ -557,8 +566,8 @@ const char* coefficients(const Problem& p, const Neuron& n, T min_slope, const T
 }
 
 template <class T>
-const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q,
-                            T* gradient, Workspace workspace, void* stream) {
+const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, const T* times, const T* q, T* gradient,
+                            Workspace workspace, void* stream) {
   const int64_t chunks = sum_count(p), size = p.rows() * p.units;
   if (size > kMost32 || p.columns() > kMost32) return "more weights or columns than 32 bits count";
   T* const sums = chunks > 1 ? static_cast<T*>(workspace.data) : gradient;
@@ -567,8 +576,8 @@ const char* kernel_gradient(const Problem& p, const Neuron& n, const T* inputs, 
   if (group < 1 && p.columns() > 0) return "workspace too small for a column";
   for (int64_t first = 0; first == 0 || first < p.columns(); first += group) {
     const int64_t columns = min(group, p.columns() - first), slots = columns * p.max_spikes * p.units;
-    const Echoes<T> echoes{rest, rest + slots, rest + 2 * slots, reinterpret_cast<int32_t*>(rest + 3 * slots), first,
-                           columns};
+    const Echoes<T> echoes{rest,  rest + slots, rest + 2 * slots, reinterpret_cast<int32_t*>(rest + 3 * slots),
+                           first, columns};
     const char* error = launch_each(list_echoes<T>, columns * p.units, stream, p, T(n.tau), times, q, echoes);
     if (error) return error;
     const T scale = chunks == 1 && first + columns == p.columns() ? T(n.tau) : T(1);
@@ -593,8 +602,8 @@ template <class T>
 const char* peaks(const Problem& p, const Neuron& n, const T* inputs, const T* kernel, T* peak, T* times, T* slopes,
                   int32_t* slots, T* ones, Workspace workspace, void* stream) {
   return for_each_group(p, inputs, T(n.simulation_time), T(n.tau), workspace, stream, [&](const Lists<T>& lists) {
-    return launch(find_peaks<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel,
-                  peak, times, slopes, slots, ones);
+    return launch(find_peaks<T>, lists.columns * Lane::tiles(p), lane_threads(p), stream, p, n, lists, kernel, peak,
+                  times, slopes, slots, ones);
   });
 }
 

@@ -84,8 +84,8 @@ bool same_peak(const Case& c, const Results<T>& gpu, const Results<T>& cpu, int6
                tolerance * (c.n.threshold_rate + std::abs(double(cpu.peak_slopes[neuron]))));
 }
 
-// In double precision no neuron may differ. In single precision 1 in 1,000 does, in layers whose many large weights almost
-// cancel, if exp and log are off by one unit in the last place.
+// In double precision no neuron may differ. In single precision 1 in 1,000 does, in layers whose many large weights
+// almost cancel, if exp and log are off by one unit in the last place.
 template <class T>
 void expect_same_neurons(const Case& c, const Results<T>& gpu, const Results<T>& cpu) {
   int64_t differ = 0;
@@ -135,10 +135,11 @@ inline void report() {
     fail("the spikes of %ld and the peaks of %ld of %ld neurons differ in single precision", long(s.float_differ),
          long(s.float_peaks_differ), long(s.float_neurons));
   expect(s.spikes > s.neurons / 2, "the layers are too silent to compare anything");
-  std::printf("%ld layers, %ld neurons, %ld spikes, %ld overflows: %ld values agree; of %ld float neurons %ld differ in "
-              "spikes and %ld in peaks\n",
-              long(s.layers), long(s.neurons), long(s.spikes / 2), long(s.full / 2), long(s.compared),
-              long(s.float_neurons), long(s.float_differ), long(s.float_peaks_differ));
+  std::printf(
+      "%ld layers, %ld neurons, %ld spikes, %ld overflows: %ld values agree; of %ld float neurons %ld differ in "
+      "spikes and %ld in peaks\n",
+      long(s.layers), long(s.neurons), long(s.spikes / 2), long(s.full / 2), long(s.compared), long(s.float_neurons),
+      long(s.float_differ), long(s.float_peaks_differ));
 }
 
 }  // namespace bats

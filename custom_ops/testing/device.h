@@ -13,7 +13,8 @@ constexpr int kNone = 77;  // what a program returns that found none
 // The device's name, or an empty string and why there is none.
 std::string name(std::string* why_none);
 
-// Whether two runs can differ. By host execution they are slow, and the order of threads matters only where there are ties.
+// Whether two runs can differ. By host execution they are slow, and the order of threads matters only where there are
+// ties.
 extern const bool kParallel;
 
 // Plain device memory of exactly this size, full of garbage.

@@ -134,9 +134,8 @@ double copy_bandwidth() {
   void *from = allocate(bytes), *to = allocate(bytes);
   Stream stream;
   Events events;
-  const double time = events.median(stream, [&] {
-    require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "copy");
-  });
+  const double time = events.median(
+      stream, [&] { require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "copy"); });
   release(from);
   release(to);
   return 2e6 * double(bytes) / time;

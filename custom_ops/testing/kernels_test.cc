@@ -1,5 +1,5 @@
-// Compares the CPU kernels with the CUDA kernels on random layers. The CUDA kernels run on a GPU or, by host_execution.h,
-// on the CPU: see device.h.
+// Compares the CPU kernels with the CUDA kernels on random layers. The CUDA kernels run on a GPU or, by
+// host_execution.h, on the CPU: see device.h.
 #include <thread>
 
 #include "comparison.h"
@@ -90,8 +90,15 @@ void run(int random_layers, int step) {
   auto between = [&](int64_t first, int64_t last) { return first + int64_t(random() % uint64_t(last - first + 1)); };
   for (int i = 0; i < random_layers; ++i) {
     const int64_t kernel_height = between(1, 3), kernel_width = between(1, 3);
-    const Problem p{between(1, 9), kernel_height + between(0, 3), kernel_width + between(0, 3), between(1, 9),
-                    between(1, 4), kernel_height, kernel_width, between(1, 40), between(1, 12)};
+    const Problem p{between(1, 9),
+                    kernel_height + between(0, 3),
+                    kernel_width + between(0, 3),
+                    between(1, 9),
+                    between(1, 4),
+                    kernel_height,
+                    kernel_width,
+                    between(1, 40),
+                    between(1, 12)};
     cases.push_back({"random layer " + std::to_string(i), p, i % 3 ? n : fast, i % 3 ? 3.0 : 8.0,
                      0.1 * double(between(1, 9)), i % 4 ? 0 : between(1, 20), false, i % 5 == 0});
   }

@@ -22,12 +22,18 @@ struct Network {
 inline std::vector<Network> networks() {
   std::vector<Network> all;
   for (int64_t batch : {50, 512}) {
-    all.push_back({"784-800-10, K = 30", batch, 0.2,
+    all.push_back({"784-800-10, K = 30",
+                   batch,
+                   0.2,
                    {{"hidden", 0, 800, 30, 0.2, -1.02, 0.98}, {"output", 0, 10, 30, 1.3, -0.8, 1.2}}});
-    all.push_back({"784-800-10, K = 1", batch, 1.0,
+    all.push_back({"784-800-10, K = 1",
+                   batch,
+                   1.0,
                    {{"hidden", 0, 800, 1, 0.7, -0.94, 1.06}, {"output", 0, 10, 1, 2.0, -0.7, 1.3}}});
   }
-  all.push_back({"convolutional", 20, 0.2,
+  all.push_back({"convolutional",
+                 20,
+                 0.2,
                  {{"15 5x5", 5, 15, 1, 0.04, -1.0, 1.0},
                   {"40 5x5", 5, 40, 3, 0.8, -0.96, 1.04},
                   {"300", 0, 300, 10, 0.6, -1.0, 1.0},
@@ -54,9 +60,15 @@ inline Trains images(int64_t batch, std::mt19937_64* random) {
 inline Case layer_of(const Network& network, const NetworkLayer& layer, const Trains& in, std::mt19937_64* random,
                      Data<float>* data) {
   const bool dense = layer.kernel == 0;
-  const Problem p{network.batch, dense ? 1 : in.height, dense ? 1 : in.width,
-                  dense ? in.height * in.width * in.channels : in.channels, in.slots, dense ? 1 : layer.kernel,
-                  dense ? 1 : layer.kernel, layer.units, layer.max_spikes};
+  const Problem p{network.batch,
+                  dense ? 1 : in.height,
+                  dense ? 1 : in.width,
+                  dense ? in.height * in.width * in.channels : in.channels,
+                  in.slots,
+                  dense ? 1 : layer.kernel,
+                  dense ? 1 : layer.kernel,
+                  layer.units,
+                  layer.max_spikes};
   std::uniform_real_distribution<float> weights(layer.lowest, layer.highest), gradients(-1, 1);
   data->inputs = in.times;
   data->kernel.resize(p.rows() * p.units);
@@ -64,7 +76,8 @@ inline Case layer_of(const Network& network, const NetworkLayer& layer, const Tr
   for (float& weight : data->kernel) weight = weights(*random);
   for (float& gradient : data->gradient) gradient = gradients(*random);
   const double tau = 0.26;
-  return {network.name + ", batch " + std::to_string(network.batch) + ", " + layer.name, p,
+  return {network.name + ", batch " + std::to_string(network.batch) + ", " + layer.name,
+          p,
           {tau, layer.threshold / tau, layer.threshold / tau, network.simulation_time}};
 }
 

@@ -19,7 +19,8 @@ class OnDevice {
   explicit OnDevice(const std::vector<T>& values) : OnDevice(int64_t(values.size())) {
     device::write(data_, values.data(), size_ * sizeof(T));
   }
-  OnDevice(OnDevice&& other) noexcept : size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
+  OnDevice(OnDevice&& other) noexcept
+      : size_(std::exchange(other.size_, 0)), data_(std::exchange(other.data_, nullptr)) {}
   ~OnDevice() { device::release(data_); }
 
   T* get() const { return data_; }
@@ -45,8 +46,8 @@ class Space {
   OnDevice<char> data_;
 };
 
-// What a kernel wrote into trains, without what it left between the end of a train and the end of its slots, where nothing
-// is read.
+// What a kernel wrote into trains, without what it left between the end of a train and the end of its slots, where
+// nothing is read.
 template <class T>
 std::vector<T> used_slots(const Problem& p, const std::vector<int32_t>& counts, std::vector<T> values) {
   for (int64_t neuron = 0; neuron < p.neurons(); ++neuron)
@@ -96,8 +97,8 @@ Results<T> on_gpu(const Case& c, const Data<T>& data, const Results<T>& backward
     with_workspace(c.small_workspace, cuda::kernel_gradient_bytes<T>(q_problem), [&](cuda::Workspace space) {
       return cuda::kernel_gradient(q_problem, n, inputs.get(), trains.get(), q.get(), to_kernel.get(), space, nullptr);
     });
-    expect_ok(cuda::times_gradient(q_problem, n, inputs.get(), kernel.get(), trains.get(), q.get(), to_times.get(),
-                                   nullptr));
+    expect_ok(
+        cuda::times_gradient(q_problem, n, inputs.get(), kernel.get(), trains.get(), q.get(), to_times.get(), nullptr));
     *kernel_gradient = to_kernel.read();
     *times_gradient = to_times.read();
     return sum(totals.read());
@@ -119,8 +120,8 @@ Results<T> on_gpu(const Case& c, const Data<T>& data, const Results<T>& backward
     expect(ones.read() == std::vector<T>(p.neurons(), T(1)), "the slopes of peaks are not 1");
   }
   // From the CPU's peaks: of two that are equally high, rounding chooses.
-  gradients(with_max_spikes(p, 1), T(0), backward.peak_times, std::vector<T>(p.neurons(), T(1)), &r.peak_kernel_gradient,
-            &r.peak_times_gradient);
+  gradients(with_max_spikes(p, 1), T(0), backward.peak_times, std::vector<T>(p.neurons(), T(1)),
+            &r.peak_kernel_gradient, &r.peak_times_gradient);
   return r;
 }
 

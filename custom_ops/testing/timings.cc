@@ -34,8 +34,8 @@ struct Arrays {
         totals(p.neurons()) {}
 };
 
-// The fewest bytes that each kernel must move: each input read once, each output written once, but of padded trains only
-// the spikes.
+// The fewest bytes that each kernel must move: each input read once, each output written once, but of padded trains
+// only the spikes.
 struct Bytes {
   int64_t spikes, coefficients, kernel_gradient, times_gradient, peaks;
 
@@ -74,11 +74,10 @@ void time(const Case& c, const Data<float>& data, const std::vector<int32_t>& co
   std::vector<Arrays> sets;
   sets.reserve(count);
   for (int64_t i = 0; i < count; ++i) sets.emplace_back(p, data);
-  const Space space(std::max({cuda::spikes_bytes<float>(p), cuda::kernel_gradient_bytes<float>(p),
-                              cuda::peaks_bytes<float>(p)}));
+  const Space space(
+      std::max({cuda::spikes_bytes<float>(p), cuda::kernel_gradient_bytes<float>(p), cuda::peaks_bytes<float>(p)}));
   auto measure = [&](const char* name, int64_t moved, bool in_step, auto call) {
-    const double time = device::microseconds(
-        count, [&](int64_t i, void* stream) { expect_ok(call(sets[i], stream)); });
+    const double time = device::microseconds(count, [&](int64_t i, void* stream) { expect_ok(call(sets[i], stream)); });
     table->row(name, time, moved, note);
     if (!in_step) return;
     table->step += time;
