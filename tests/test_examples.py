@@ -39,7 +39,7 @@ def examples():
                 yield pytest.param(test, id=test.name.removeprefix("ttfs_keras."))
 
 
-@pytest.mark.parametrize("test", examples())
+@pytest.mark.parametrize("test", list(examples()))
 def test_examples_print_what_they_say(test):
     keras.utils.set_random_seed(0)
     output: list[str] = []

@@ -1,13 +1,11 @@
-"""Tests that take any layer of spike trains through everything Keras does with layers, and oracles for gradients."""
-
-import json
+"""What the layer test needs for layers of spike trains, and oracles for gradients."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.layer_harness import same_calls, values_of
+from tests.layer_harness import of_each, run_layer_test, values_of
 from tests.tolerances import FLOAT64, GRADIENT
 from ttfs_keras.bats.delays import AxonalDelay
 from ttfs_keras.bats.losses import SpikeTime
@@ -76,47 +74,23 @@ def assert_gradients_agree(gradient, differences):
 
 
 def run_train_layer_test(make, inputs, folder, jit=True, weights=(0.0, 0.05)):
-    """Check config, symbolic build, shapes, eager, graph and XLA calls, empty batch, fit, save and export of a layer.
+    """Check what `run_layer_test` does, that trains come out, and that half precision is kept away from times.
 
     Args:
-        make: callable that returns a new layer of dtype float64.
-        inputs: float64 `(batch, ...)` array, or a list of them.
-        folder: `pathlib.Path` of an empty folder.
-        jit: whether XLA can compile the layer, which `supports_jit` must say; a layer with a custom op it cannot.
+        make, inputs, folder, jit: see `run_layer_test`.
         weights: (low, high) between which the layer's trainable weights are drawn.
     """
-    _config(make())
-    layer = make()
-    symbolic = _map(lambda array: keras.Input(array.shape[1:], dtype=array.dtype), inputs)
-    output = layer(symbolic)
-    model = keras.Model(symbolic, output)
-    random = np.random.default_rng(0)
-    for variable in layer.trainable_variables:
-        variable.assign(random.uniform(*weights, variable.shape))
-    assert layer.supports_jit == jit
-    assert output.shape == tuple(layer.compute_output_shape(_map(lambda array: (None, *array.shape[1:]), inputs)))
-    assert output.dtype == layer.compute_dtype == "float64"
-    _half(layer)
-    _calls(layer, inputs)
-    _empty(layer, inputs)
-    # Delays behind it, so that there is something to train whatever the layer.
-    delayed = AxonalDelay(dtype="float64")(FlattenSpikes(dtype="float64")(output))
-    trained = keras.Model(symbolic, delayed)
-    for compiled in {False, jit}:
-        _fit(trained, layer, inputs, compiled)
-    _save(model, inputs, folder / "model.keras")
-    _export(model, inputs, folder / "exported")
 
+    def draw(layer):
+        random = np.random.default_rng(0)
+        for variable in layer.trainable_variables:
+            variable.assign(random.uniform(*weights, variable.shape))
+        _half(layer)
+        times = layer(of_each(tf.constant, inputs)).numpy()
+        assert np.isfinite(times).any() and not np.isnan(times).any()
+        assert (times[..., 1:] >= times[..., :-1]).all()
 
-def _map(function, inputs):
-    return [function(array) for array in inputs] if isinstance(inputs, list) else function(inputs)
-
-
-def _config(layer):
-    config = layer.get_config()
-    assert type(layer).from_config(config).get_config() == config
-    saved = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
-    assert keras.saving.deserialize_keras_object(saved).get_config() == config
+    run_layer_test(make, inputs, folder, jit, draw, _train_on_first_spikes)
 
 
 def _half(layer):
@@ -133,26 +107,10 @@ def _half(layer):
         type(layer)(**{**config, "dtype": "bfloat16"})
 
 
-def _calls(layer, inputs):
-    tensors = _map(tf.constant, inputs)
-    graph, xla = tf.function(layer), tf.function(layer, jit_compile=layer.supports_jit)
-    eager, graph, xla = same_calls(layer, lambda: layer(tensors), lambda: graph(tensors), lambda: xla(tensors))
-    assert eager.shape == tuple(layer.compute_output_shape(_map(np.shape, inputs)))
-    assert np.isfinite(eager).any() and not np.isnan(eager).any()
-    assert (eager[..., 1:] >= eager[..., :-1]).all()
-    np.testing.assert_allclose(graph, eager, rtol=0, atol=FLOAT64)
-    np.testing.assert_allclose(xla, eager, rtol=0, atol=FLOAT64)
-
-
-def _empty(layer, inputs):
-    before = values_of(layer.variables)
-    output = layer(_map(lambda array: array[:0], inputs))
-    assert output.shape == (0, *layer.compute_output_shape(_map(np.shape, inputs))[1:])
-    np.testing.assert_equal(values_of(layer.variables), before)
-
-
-def _fit(model, layer, inputs, jit_compile):
+def _train_on_first_spikes(layer, symbolic, output, inputs, jit_compile):
     """Train on first spikes: all that the layer has to train gets a gradient."""
+    # Delays behind it, so that there is something to train whatever the layer.
+    model = keras.Model(symbolic, AxonalDelay(dtype="float64")(FlattenSpikes(dtype="float64")(output)))
     samples = len(inputs[0] if isinstance(inputs, list) else inputs)
     labels = np.random.default_rng(0).integers(0, model.output_shape[1], samples)
     loss = SpikeTime(0.0, 0.3, silent_time=0.3, dtype="float64")
@@ -167,18 +125,3 @@ def _fit(model, layer, inputs, jit_compile):
         return
     assert set(model.evaluate(inputs, labels, verbose=0, return_dict=True)) >= {"loss", "first_spike_accuracy"}
     assert model.predict(inputs, verbose=0).shape == (samples, *model.output_shape[1:])
-
-
-def _save(model, inputs, path):
-    model.save(path)
-    loaded = keras.saving.load_model(path)
-    assert [v.path for v in loaded.weights] == [v.path for v in model.weights]
-    np.testing.assert_equal(values_of(loaded.weights), values_of(model.weights))
-    assert [item.get_config() for item in loaded.layers] == [item.get_config() for item in model.layers]
-    np.testing.assert_array_equal(loaded(inputs), model(inputs))
-
-
-def _export(model, inputs, path):
-    model.export(path, verbose=False)
-    exported = tf.saved_model.load(path)
-    np.testing.assert_allclose(exported.serve(_map(tf.constant, inputs)), model(inputs), rtol=0, atol=FLOAT64)

@@ -214,9 +214,11 @@ def test_a_clip_is_saved_as_one():
 
 @pytest.mark.parametrize("frozen", ["layer", "model"])
 def test_windows_of_frozen_layers_stay_as_they_are(frozen):
-    layer = tk.TTFSDense(3, window=0.5, name="frozen")
+    layer = tk.TTFSDense(3, kernel_initializer="ones", window=0.5, name="frozen")
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, tk.TTFSNeuron(window=0.5, name="free")(keras.layers.Dense(3)(layer(inputs))))
+    model = keras.Model(
+        inputs, tk.TTFSNeuron(window=0.5, name="free")(keras.layers.Dense(3, kernel_initializer="ones")(layer(inputs)))
+    )
     (layer if frozen == "layer" else model).trainable = False
     model(np.full((8, 4), 9.0), training=True)
     assert float(layer.window) == 0.5

@@ -69,8 +69,8 @@ class Experiment:
     Example:
         >>> from ttfs_keras.training.experiments import experiment
         >>> found = experiment("BATS", "my_spike_count", "MNIST")
-        >>> found.epochs, found.batch_size, found.loss("float32").name
-        (100, 50, 'spike_count')
+        >>> found.epochs, found.batch_size, type(found.loss("float32")).__name__
+        (100, 50, 'SpikeCount')
     """
 
     network: Callable[..., keras.Model]

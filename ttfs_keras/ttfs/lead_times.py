@@ -7,6 +7,12 @@ import numpy as np
 from ttfs_keras.network.spiking import Spiking
 
 
+def absolute_times(lead: np.ndarray, end: float) -> np.ndarray:
+    """Return `end - lead`, inf where the lead time is 0, in float64."""
+    lead = lead.astype(np.float64)
+    return np.where(lead > 0, end - lead, np.inf)
+
+
 class LeadTimes(Spiking):
     """Mixin of layers that emit lead times `end - t`, 0 for silence; subclasses have the width `window`."""
 
@@ -23,5 +29,4 @@ class LeadTimes(Spiking):
 
     def spike_record(self, output: np.ndarray, end: float) -> np.ndarray:
         """Return absolute times, inf where silent."""
-        lead = output.astype(np.float64)
-        return np.where(lead > 0, end - lead, np.inf)
+        return absolute_times(output, end)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ttfs_keras.network.graph import Graph
 from ttfs_keras.network.inputs import Inputs
-from ttfs_keras.ttfs.lead_times import LeadTimes
+from ttfs_keras.ttfs.lead_times import LeadTimes, absolute_times
 from ttfs_keras.ttfs.relays import POOLS
 from ttfs_keras.ttfs.schedule import NO_SPIKES, signals
 
@@ -42,9 +42,9 @@ def spike_times(snn: keras.Model, x: Any, batch_size: int = 128) -> dict[str, np
     if not found:
         raise ValueError(NO_SPIKES)
     lead_times = graph.compiled([call.outputs[0] for call in found])
-    batches = [[np.asarray(lead, np.float64) for lead in lead_times(*batch)] for batch in Inputs(snn, x, batch_size)]
+    batches = [[np.asarray(lead) for lead in lead_times(*batch)] for batch in Inputs(snn, x, batch_size)]
     times = {}
     for call, *leads in zip(found, *batches, strict=True):
         lead, window = np.concatenate(leads), carried[call.outputs[0]].window
-        times[call.name] = np.where(lead > 0, window.end - lead, np.inf)
+        times[call.name] = absolute_times(lead, window.end)
     return times

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ttfs_keras import plots
+from ttfs_keras.bats.readout import count
 from ttfs_keras.bats.scaling import SynapticScaling
 from ttfs_keras.bats.weights import layers, load_weights, save_weights
 from ttfs_keras.data import Dataset
@@ -95,7 +96,7 @@ class BATSRecipe(Recipe):
         pictures = [*super().plot(folder, card, rows), plots.train_raster(one, to / "raster.png")]
         for name, train in trains.items():
             if train.ndim == 3:  # dense layers
-                counts = np.isfinite(train).sum(-1)
+                counts = count(train).numpy()
                 by_class = _mean_by_class(counts, self.data.y_test[:PLOTTED], self.data.classes)
                 pictures.append(plots.count_map(by_class, name, to / f"counts_{name}.png"))
         rates = {name: row["spikes_per_neuron"] for name, row in card["layers"].items()}

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ttfs_keras.network.inputs import Inputs, outside_range
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
-from ttfs_keras.ttfs.lead_times import LeadTimes
+from ttfs_keras.ttfs.lead_times import LeadTimes, absolute_times
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.relays import LINEAR_LAYERS, POOLS
 from ttfs_keras.ttfs.simulation.composite import composite, delayed
@@ -223,7 +223,7 @@ def _perturbed(times, window, layer):
     for item in layer.perturbations:
         moved = item.perturb_spikes(moved, width)
     lead = moved.numpy() + ahead
-    return np.where(lead > 0, window.end - lead, np.inf)
+    return absolute_times(lead, window.end)
 
 
 def _fire(layer, times, arriving, window, physics, armed):
