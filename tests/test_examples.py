@@ -56,9 +56,12 @@ def test_everything_public_has_an_example(name):
 @pytest.mark.parametrize("name", sorted(PUBLIC.keys() - ERRORS))
 def test_everything_public_is_annotated_and_shows_its_arguments(name):
     thing = PUBLIC[name]
-    signature = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing)
-    for parameter in signature.parameters.values():
-        assert parameter.kind is not parameter.VAR_POSITIONAL, f"{name} hides arguments in *{parameter.name}"
+    function = thing.__init__ if inspect.isclass(thing) else thing
+    if not getattr(function, "__module__", "").startswith("ttfs_keras"):
+        return  # Keras's own constructor
+    for parameter in inspect.signature(function).parameters.values():
+        hidden = inspect.isclass(thing) and parameter.kind is parameter.VAR_POSITIONAL
+        assert not hidden, f"{name} hides arguments in *{parameter.name}"
         if parameter.name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
             assert parameter.annotation is not parameter.empty, f"{name}: {parameter.name} has no annotation"
 

@@ -80,3 +80,7 @@ __all__ = [
     "ttfs",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -57,6 +57,13 @@ def load_weights(model: keras.Model, folder: str | Path) -> None:
             nothing is assigned.
 
     Example: see `save_weights`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((5, 1)), bats.BATSDense(3, name="output")])
+        >>> bats.load_weights(model, "missing_folder")
+        Traceback (most recent call last):
+        ...
+        ttfs_keras.errors.WeightsError: missing_folder does not fit the network: ...
     """
     problems, kernels = [], []
     for path, layer in _files(model, folder).items():
