@@ -9,7 +9,6 @@ from keras import ops
 from ttfs_keras.network import replicas
 from ttfs_keras.network.encoding import checked_range, normalized
 from ttfs_keras.stbp.step_spikes import StepSpikes
-from ttfs_keras.stbp.surrogates import with_nan
 from ttfs_keras.stbp.time import check_steps
 
 
@@ -31,6 +30,11 @@ class DirectEncoder(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Return the shape with one time step."""
         return (input_shape[0], 1, *input_shape[1:])
+
+
+def _with_nan(spikes, values):
+    """Return spikes that are NaN where the values are."""
+    return tf.where(tf.math.is_nan(values), values, spikes)
 
 
 class _StepsEncoder(StepSpikes, keras.layers.Layer):
@@ -95,7 +99,7 @@ class BernoulliEncoder(_StepsEncoder):
         shape = tf.concat([shape[:1], [self.time_steps], shape[1:]], 0)
         uniform = tf.random.stateless_uniform(shape, seed, dtype=values.dtype)
         values = tf.expand_dims(normalized(values, self.input_range), 1)
-        spikes = with_nan(ops.cast(uniform < values, values.dtype), values)
+        spikes = _with_nan(ops.cast(uniform < values, values.dtype), values)
         return tf.ensure_shape(spikes, output_shape)
 
     def get_config(self):
@@ -132,4 +136,4 @@ class FirstSpikeEncoder(_StepsEncoder):
         steps = ops.floor((1 - values) * self.time_steps)
         times = ops.reshape(ops.arange(self.time_steps, dtype=values.dtype), (-1,) + (1,) * (len(values.shape) - 1))
         spikes = ops.cast(ops.expand_dims(steps, 1) == times, values.dtype)
-        return with_nan(spikes, tf.expand_dims(values, 1))
+        return _with_nan(spikes, tf.expand_dims(values, 1))

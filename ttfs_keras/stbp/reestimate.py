@@ -36,8 +36,7 @@ def reestimate_statistics(model: keras.Model, data: Any, batch_size: int = 64) -
     if not norms:
         raise ValueError(f"reestimate_statistics: expected a model with tdBN layers. Received: {model.name}")
     kept = [(layer, layer.momentum, layer.trainable) for layer in norms]
-    others = [v for v in model.non_trainable_variables if not any(v is own for n in norms for own in n.variables)]
-    state = [np.array(v) for v in others]
+    state = [(variable, np.array(variable)) for variable in model.non_trainable_variables]
     totals, samples = [[np.zeros(n.moving_mean.shape), np.zeros(n.moving_mean.shape)] for n in norms], 0
     try:
         for layer in norms:
@@ -51,9 +50,10 @@ def reestimate_statistics(model: keras.Model, data: Any, batch_size: int = 64) -
     finally:
         for layer, momentum, trainable in kept:
             layer.momentum, layer.trainable = momentum, trainable
-        for variable, value in zip(others, state, strict=True):
+        for variable, value in state:  # counters of random draws too, and the statistics if data end in an error
             variable.assign(value)
     for layer, (mean, variance) in zip(norms, totals, strict=True):
         layer.moving_mean.assign(mean / samples)
         layer.moving_variance.assign(variance / samples)
+        layer.steps.assign(np.maximum(layer.steps, 1))
     return model

@@ -19,11 +19,6 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def with_nan(spikes: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Return spikes that are NaN where the values that they depend on are; no gradient reaches the values."""
-    return tf.where(tf.math.is_nan(values), tf.stop_gradient(values), spikes)
-
-
 class Surrogate:
     """Base: the step and its surrogate derivative; subclasses define `derivative` and may define `antiderivative`.
 
@@ -52,7 +47,8 @@ class Surrogate:
 
     def fire(self, overdrive: tf.Tensor) -> tf.Tensor:
         """Return the spikes, 1 where v > 0, else 0; NaN where v is NaN."""
-        return with_nan(tf.cast(overdrive > 0, overdrive.dtype), overdrive)
+        # A comparison would make NaN 0, and takes more than twice as long.
+        return tf.math.ceil(tf.clip_by_value(overdrive, 0, 1))
 
     def derivative(self, overdrive: tf.Tensor) -> tf.Tensor:
         """Return phi(v), which takes the place of do/du."""
