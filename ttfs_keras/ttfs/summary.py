@@ -13,7 +13,7 @@ from ttfs_keras.network.spiking import read_out_time, spiking_calls
 from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.synaptic_map import Populations
 
-BATCH = 64  # samples at a time
+BATCH = 32  # samples at a time, as in `synaptic_operations`: rounding depends on it
 
 
 @dataclass(frozen=True)
