@@ -152,7 +152,7 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
 }
 
 // Calls visit(index, event, weight) for the events of the lane's column in time order. All threads of the block, of
-// which a narrow layer has more than neurons, fetch the next events and their weights first: nobody waits for each
+// which a narrow layer has more than neurons, fetch the next events and their weights first: no thread waits for each
 // weight in turn.
 template <class T, class Visit>
 __device__ void for_each_event(const Problem& p, const Lists<T>& lists, const Lane& lane, const T* __restrict__ kernel,
@@ -305,8 +305,8 @@ __global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const
 BATS_DEVICE inline int64_t weights_apart(const Problem& p) { return (p.units + kWeights - 1) / kWeights; }
 
 // A thread has some weights of a row and a chunk of the columns. Of each input spike there it finds, in the neurons of
-// its weights, what the later spikes add, and keeps the sums: nobody else adds to them, and the order is the same in
-// every run. The first columns start from 0. All numbers but those of memory are below 2^32.
+// its weights, what the later spikes add, and keeps the sums: no other thread adds to them, and the order is the same
+// in every run. The first columns start from 0. All numbers but those of memory are below 2^32.
 template <class T>
 __global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echoes<T> echoes, uint32_t chunks, T scale,
                             T* sums) {

@@ -1,5 +1,5 @@
 // The BATS kernels on the GPU; see layer.h. All arrays are in device memory, row-major, with the shapes of
-// problem.h. A call only queues work on `stream` (a cudaStream_t): nothing is allocated, nobody waits, and the results
+// problem.h. A call only queues work on `stream` (a cudaStream_t): nothing is allocated or waited for, and the results
 // are the same bits in every run. It returns nullptr, or what CUDA said of the launch that failed.
 //
 // Telling the caller of NaN and negative input times would take such a wait: here they count as inf.

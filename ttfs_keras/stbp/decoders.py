@@ -18,11 +18,9 @@ class Decoder(keras.layers.Layer):
         raise NotImplementedError  # abstract
 
     def call(self, sequence):
-        """Return what is read at the end."""
         return self.prefixes(sequence)[:, -1]
 
     def compute_output_shape(self, input_shape):
-        """Return the shape without the time axis."""
         return (input_shape[0], *input_shape[2:])
 
 
@@ -75,5 +73,4 @@ class LastPotential(Decoder):
         return tf.stack(steps, axis=1)
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "decay": self.decay}

@@ -24,11 +24,9 @@ class DirectEncoder(keras.layers.Layer):
     """
 
     def call(self, values):
-        """Return the sequence of one step."""
         return ops.expand_dims(values, 1)
 
     def compute_output_shape(self, input_shape):
-        """Return the shape with one time step."""
         return (input_shape[0], 1, *input_shape[1:])
 
 
@@ -48,11 +46,9 @@ class _StepsEncoder(StepSpikes, keras.layers.Layer):
         self.input_range = checked_range(input_range)
 
     def compute_output_shape(self, input_shape):
-        """Return the shape with `time_steps` steps."""
         return (input_shape[0], self.time_steps, *input_shape[1:])
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "time_steps": self.time_steps, "input_range": self.input_range}
 
 
@@ -88,11 +84,9 @@ class BernoulliEncoder(_StepsEncoder):
         self.seed = replicas.drawn_seed(seed)
 
     def build(self, input_shape):
-        """Create the counter of draws."""
         self.draws = replicas.draw_counter(self)
 
     def call(self, values):
-        """Return the spikes."""
         output_shape = self.compute_output_shape(values.shape)
         seed = replicas.next_draw(self.draws, self.seed, self.name)
         shape = tf.shape(values)
@@ -103,7 +97,6 @@ class BernoulliEncoder(_StepsEncoder):
         return tf.ensure_shape(spikes, output_shape)
 
     def get_config(self):
-        """Return the constructor's arguments."""
         return {**super().get_config(), "seed": self.seed}
 
 
@@ -131,7 +124,6 @@ class FirstSpikeEncoder(_StepsEncoder):
         super().__init__(time_steps, input_range, **kwargs)
 
     def call(self, values):
-        """Return the spikes."""
         values = normalized(values, self.input_range)
         steps = ops.floor((1 - values) * self.time_steps)
         times = ops.reshape(ops.arange(self.time_steps, dtype=values.dtype), (-1,) + (1,) * (len(values.shape) - 1))

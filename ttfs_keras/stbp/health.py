@@ -82,7 +82,6 @@ class HealthCheck(keras.callbacks.Callback):
         return inside, rates, norms, outputs
 
     def on_epoch_end(self, epoch, logs=None):
-        """Measure, add to the logs and warn."""
         inside, rates, norms, outputs = self._measure(tf.convert_to_tensor(self.x), tf.convert_to_tensor(self.y))
         inside = dict(zip(self._neurons, map(float, inside), strict=True))
         rates = dict(zip(self._neurons, map(float, rates), strict=True))

@@ -10,7 +10,7 @@ from ttfs_keras.network.operations import linear_twin
 
 
 def check_sequence(layer, shape):
-    """Refuse shapes that are not surely sequences, because 4-D images would pass for time without a word.
+    """Refuse shapes that are not surely sequences: the height of an image of rank 4 would be taken for time.
 
     Args:
         layer: whose name the error gives.
