@@ -9,7 +9,7 @@ import ttfs_keras as tk
 from tests.layer_harness import lead_times
 from tests.tolerances import FLOAT64
 from ttfs_keras.ttfs.affine import Affine
-from ttfs_keras.ttfs.synaptic_map import Populations, connections
+from ttfs_keras.ttfs.synaptic_map import Populations
 
 layers = keras.layers
 SHAPE = (4, 5, 2)
@@ -127,7 +127,7 @@ def test_layers_with_neurons_of_their_own():
     np.testing.assert_allclose(readout([received]), received @ weights + biases, rtol=0, atol=FLOAT64)
     bound = readout([received], constant=False, weights=tf.abs)
     np.testing.assert_allclose(bound, received @ abs(weights), rtol=0, atol=FLOAT64)
-    fan_in = populations.maps["dense"]([np.ones((1, 12))], constant=False, weights=connections)
+    fan_in = populations.maps["dense"]([np.ones((1, 12))], constant=False, weights=tf.ones_like)
     np.testing.assert_array_equal(fan_in, np.full((1, 4), 12))
 
 

@@ -73,8 +73,8 @@ class SynapticMap:
             leads: list of lead times `(batch, ..., neurons)`, in the order of `sources`, or `Values`, in which those of
                 the linear calls stay, so that another population that shares them need not compute them again.
             constant: whether to add b.
-            weights: function that replaces each weight and makes every sign +: `tf.abs` bounds the map from above,
-                `connections` counts synapses. None for the weights themselves.
+            weights: function that replaces each weight and makes every sign +: `tf.abs` bounds the map from above. None
+                for the weights themselves.
         """
         values = leads if isinstance(leads, dict) else dict(zip(self.sources, leads, strict=True))
         missing, wanted = [], {self.target}
@@ -89,11 +89,6 @@ class SynapticMap:
         if self.call is not None and isinstance(self.call.operation, Synapses):
             return _synapses(self.call.operation, value, constant, weights)
         return value
-
-
-def connections(weight):
-    """Return 1 where a weight is not 0."""
-    return tf.cast(weight != 0, weight.dtype)
 
 
 def _synapses(layer, lead, constant, weights):
