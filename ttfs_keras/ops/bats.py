@@ -25,11 +25,13 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
 
     Returns:
         (times, counts, overflow): (batch, out_height, out_width, units, max_spikes) ascending, inf for none;
-        int32 (batch, out_height, out_width, units); int64 scalar, the neurons that would have fired once more.
+        int32 (batch, out_height, out_width, units); int64 scalar, the neurons that would have fired once more. A neuron
+        with an input time that is NaN, or an input spike whose weight is not finite, has a count of 0, NaN in all slots
+        of its train and NaN gradients.
 
     Raises:
-        tf.errors.InvalidArgumentError: shapes do not fit, a scalar is not positive, or (on a CPU) a time is NaN or
-            negative; a GPU ignores such spikes.
+        tf.errors.InvalidArgumentError: shapes do not fit, a scalar is not positive, or (on a CPU) a time is negative; a
+            GPU ignores such spikes.
     """
     raw = library()
     if raw is None:
@@ -54,7 +56,7 @@ def peaks(times, kernel, tau_s, simulation_time):
 
     Returns:
         (peaks, peak_times), both (batch, out_height, out_width, units): in units of u, -inf without input spikes; in
-        seconds, inf without.
+        seconds, inf without; NaN as in `spikes`.
 
     Raises:
         tf.errors.InvalidArgumentError: as `spikes`.
