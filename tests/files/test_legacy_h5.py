@@ -276,7 +276,8 @@ def built(library, content, names, thaw=False):
             else:
                 continue
             x = made[-1](x)
-            made[-1].trainable = thaw or not fixed
+            if fixed and not thaw:
+                made[-1].trainable = False
         return library.Model(inputs, x, name=name)
 
     return model(content, "whole")

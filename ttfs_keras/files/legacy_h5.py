@@ -45,8 +45,8 @@ def load_legacy_h5(model: keras.Model, path: str | Path) -> LegacyReport:
         `LegacyReport`.
 
     Raises:
-        WeightsError: the file is missing, truncated, holds NaN, differs in number or shape of the weights, or leaves open
-            which layer within a model is which.
+        WeightsError: the file is missing, truncated, holds NaN, differs in number or shape of the weights, or
+            leaves open which layer within a model is which.
 
     Example:
         >>> tk.load_legacy_h5(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), "missing.h5")
@@ -139,7 +139,7 @@ def _counted(owners, depth):
         name, _, number = key[-1].rpartition("_")
         name, count = (name, int(number)) if name and number.isdecimal() else (key[-1], 0)
         found[*key[:-1], name].append((count, path))
-    return {(name, n): path for name, paths in found.items() for n, (_, path) in enumerate(sorted(paths))}
+    return {(*key, n): path for key, paths in found.items() for n, (_, path) in enumerate(sorted(paths))}
 
 
 def _shapes(owners):
