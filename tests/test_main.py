@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,16 @@ def test_relu_then_snn_as_in_the_readme_and_the_flag_file_replays(tmp_path):
         [line.split(",")[2] for line in text.splitlines()] for text in (card, (folder / "metrics.csv").read_text())
     ]
     assert losses[0] == losses[1]
+
+
+def test_a_sequential_model_is_loaded_like_any_other(tmp_path):
+    layers = keras.layers
+    inner = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(7, "relu")])
+    keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), inner, layers.Dense(10)]).save(tmp_path / "own.keras")
+    flags = ["--load=own.keras", "--model_name=custom", "--epochs=1", "--train_samples=64", "--test_samples=20"]
+    done = main(*flags, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "agreement with the ReLU model before training 1.0000" in done.stdout
 
 
 def test_the_module_and_the_script_are_the_same_command():

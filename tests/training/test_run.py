@@ -171,6 +171,35 @@ def broken_models(folder):
     }
 
 
+@pytest.mark.parametrize("form", ["Sequential", "dict"])
+def test_a_model_without_neurons_is_mapped_and_trained(tmp_path, form):
+    inputs = keras.Input((28, 28, 1))
+    logits = keras.layers.Dense(10)(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, {"logits": logits})
+    if form == "Sequential":
+        model = keras.Sequential([inputs, keras.layers.Flatten(), keras.layers.Dense(10)])
+    model.save(tmp_path / "linear.keras")
+    folder, card = trained(tmp_path, model_name="custom", load="linear.keras", epochs=1)
+    assert card["agreement_before"] == 1.0 and card["spikes_per_neuron"] is None
+    assert json.loads((folder / "card.json").read_text()) == card
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built:UserWarning")
+def test_models_of_other_inputs_and_outputs_are_refused(tmp_path):
+    inputs, more = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
+    flat = keras.layers.Flatten()(inputs)
+    outputs = [keras.layers.Dense(10)(flat), keras.layers.Dense(3)(flat)]
+    models = {
+        r"Received: .*\(None, 10\), \(None, 3\)": keras.Model(inputs, outputs),
+        r"Received: .*1\), \(None, 28": keras.Model([inputs, more], keras.layers.Add()([outputs[0], outputs[0]])),
+        "Sequential model that is built": keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)]),
+    }
+    for message, model in models.items():
+        model.save(tmp_path / "custom.keras")
+        with pytest.raises(WeightsError, match=f"custom.keras: .*{message}"):
+            trained(tmp_path, model_name="custom", load="custom.keras", epochs=0)
+
+
 def test_files_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):
     for name, message in broken_models(tmp_path / "source").items():
         settings = {"load": str(tmp_path / "source" / name), "epochs": 0}

@@ -138,7 +138,7 @@ def _counted(owners, depth):
     for key, path in _names(owners, depth).items():
         name, _, number = key[-1].rpartition("_")
         name, count = (name, int(number)) if name and number.isdecimal() else (key[-1], 0)
-        found[*key[:-1], name].append((count, path))
+        found[(*key[:-1], name)].append((count, path))
     return {(*key, n): path for key, paths in found.items() for n, (_, path) in enumerate(sorted(paths))}
 
 
