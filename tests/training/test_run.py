@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests import tolerances
+from tests.files.limits import file_size
 from tests.training.interruption import whole_and_resumed
 from ttfs_keras import ConfigurationError, WeightsError
 from ttfs_keras.data import load
@@ -119,6 +120,26 @@ def test_a_crash_at_any_moment_then_resume_equals_the_uninterrupted_run(tmp_path
     assert received["accuracy"] == expected["accuracy"]
     losses = [read_metrics(folder / "metrics.csv")["loss"] for folder in (whole, cut)]
     assert losses[0] == losses[1] and len(losses[0]) == 4
+
+
+def test_a_disk_that_fills_keeps_the_last_good_state(tmp_path):
+    settings = {"units": 64, "noise": 0.02}
+    folder, _ = trained(tmp_path, epochs=1, **settings)
+    before = {name: (folder / name).read_bytes() for name in ("state.keras", "best.weights.h5")}
+    with file_size(50_000), pytest.raises(OSError, match=r"File too large: '.*best\.weights\.h5'"):
+        trained(tmp_path, epochs=2, resume=True, **settings)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert [path.name for path in folder.glob(".*")] == [".lock"]
+    trained(tmp_path, epochs=2, resume=True, **settings)
+    assert read_metrics(folder / "metrics.csv")["epoch"] == [1, 2]
+
+
+def test_a_log_that_cannot_be_written_ends_the_run(tmp_path):
+    trained(tmp_path, epochs=0)
+    with file_size(10), pytest.raises(OSError, match=r"File too large: '.*(flags\.txt|run\.log|environment\.json)'"):
+        trained(tmp_path, epochs=0, resume=True)
+    with run_module._logged(tmp_path / "run.log"), file_size(10), pytest.raises(OSError, match=r"'.*run\.log'"):
+        run_module.logger.info("more than ten bytes")
 
 
 def test_a_killed_process_resumes_to_the_same_result(tmp_path):
