@@ -2,6 +2,7 @@
 
 import collections
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,7 +148,9 @@ def _shapes(owners):
     return {tuple(tuple(weight.shape) for weight in weights): path for path, weights in owners.items()}
 
 
-_KEYS = [*(functools.partial(keys, depth=depth) for keys in (_names, _counted) for depth in (1, 2)), _shapes]
+_KEYS: list[Callable[[dict], dict]] = [
+    *(functools.partial(keys, depth=depth) for keys in (_names, _counted) for depth in (1, 2)), _shapes
+]  # fmt: skip
 
 
 def _read(path):
