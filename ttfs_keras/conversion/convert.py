@@ -45,6 +45,7 @@ def convert(
         model: built Sequential or Functional model; it is not changed.
         calibration_data: array `(samples, ...)` of its inputs; a list of arrays, or a dict by name, for several inputs;
             or a `tf.data.Dataset` of batches, which is passed over several times. For the windows and the verification.
+            A warning names layers that it makes no spike in, whose windows nothing is known of.
         input_range: (p, q), the range of the inputs.
         margin: zeta, the room above X_n in a window, t_max - t_min = (1 + zeta) X_n; negative ones saturate.
         quantile: in (0, 1]: X_n is this quantile of the positive activations instead of their maximum.
