@@ -38,7 +38,7 @@ def composite(synapses, shapes):
         shapes: list of the shapes of its sources, without the batch.
 
     Raises:
-        ValueError: there are more than 2**27 synapses.
+        ValueError: there are too many synapses to hold.
     """
     dtype = synapses.sources[0].dtype
     resting = float64(synapses([tf.zeros((1, *shape), dtype) for shape in shapes]))
@@ -81,7 +81,10 @@ def composite(synapses, shapes):
 def _limit(count, synapses):
     if count > SYNAPSES:
         name = synapses.target.shape if synapses.call is None else synapses.call.name
-        raise ValueError(f"{name}: expected at most {SYNAPSES} synapses made of several layers. Received: {count}")
+        raise ValueError(
+            f"{name}: expected synapses, made of several layers, in tables of at most {SYNAPSES} entries. "
+            f"Received: {count}"
+        )
 
 
 def _count(groups):
@@ -102,7 +105,11 @@ def _members(groups, numbers):
 
 
 def _groups(seen):
-    """Return places along an axis in groups `(groups, places)` such that nobody sees two of one, from `(who, places)`."""
+    """Return groups of the places along an axis, `(groups, places)`, such that nobody sees two places of one.
+
+    Args:
+        seen: `(who, places)`.
+    """
     together = seen.T.astype(np.float32) @ seen > 0
     group = np.zeros(len(together), int)
     for place, others in enumerate(together):
