@@ -103,7 +103,9 @@ def test_residual_networks(build):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet8", "resnet20_v2"])
 def test_memory_of_residual_networks(name):
-    script = f"from tests.ttfs.simulation.test_residual import *; _, snn, x = converted({name}); tk.simulate(snn, x)\n"
-    script += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    script = "import resource; from tests.ttfs.simulation.test_residual import *\n"
+    script += (
+        f"_, snn, x = converted({name}); tk.simulate(snn, x); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert int(run.stdout.split()[-1]) < 4 * 2**20  # KiB
