@@ -15,10 +15,12 @@ from ttfs_keras.errors import ConversionError
 from ttfs_keras.network.graph import Graph, Symbol
 from ttfs_keras.network.inputs import Inputs
 from ttfs_keras.ttfs.encoder import TTFSEncoder
+from ttfs_keras.ttfs.schedule import schedule
 from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 
 BATCH = 128  # samples at a time in calibration
+TIMES = 2**16  # float64 numbers that a window holds at least, so that its spikes can be told apart
 CHECKED = 32  # samples on which the result is compared with its source
 WINDOWS = ("layer", "shared", "unit")
 
@@ -64,7 +66,8 @@ def convert(
 
     Raises:
         ConversionError: lists every operation that cannot be mapped, or what is wrong with weights, arguments or
-            calibration data, or in which layer the network is not exact.
+            calibration data, or the windows that hold fewer than 2**16 float64 times where they stand on the time axis
+            (none with windows="unit"), or in which layer the network is not exact.
 
     Example:
         >>> relu = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
@@ -90,6 +93,8 @@ def convert(
         snn = _emit(graph, input_range, network)
     else:
         network.close(widths)
+    if windows != "unit":
+        _check_windows(snn, widths)
     if verification and quantile is None and margin >= 0 and not perturbation:
         _check(snn, model, data.first(CHECKED))
     return snn
@@ -130,10 +135,13 @@ def _emit(graph, input_range, network):
     """Return the spiking model that a network makes of a graph."""
     inputs, values = [], {}
     low, high = input_range
+    dtypes = [source.dtype for source in graph.model.inputs]
+    dtypes += [getattr(call.operation, "compute_dtype", None) for call in graph.calls]
+    # The range is taken off before Keras rounds values to what a layer computes in.
+    dtype = keras.backend.result_type(*(dtype for dtype in dtypes if dtype is not None and "float" in dtype))
     for symbol, source in zip(graph.inputs, graph.model.inputs, strict=True):
         inputs.append(keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name))
         encoder_name = "encoder" if len(graph.inputs) == 1 else f"encoder_{source.name}"
-        dtype = source.dtype if "float" in source.dtype else None
         encoder = TTFSEncoder(
             input_range, perturbation=network.perturbation, name=network.unique(encoder_name), dtype=dtype
         )
@@ -171,6 +179,21 @@ def _map(graph, values, network):
 
 def _line(call, refusal):
     return f"{call.name} ({type(call.operation).__name__}): {refusal.reason}; remedy: {refusal.remedy}"
+
+
+def _check_windows(snn, widths):
+    """Raise a ConversionError that lists all windows whose times are too few to tell spikes apart."""
+    ends = {name: window.end for name, window in schedule(snn).items()}
+    narrow = [
+        f"{name}: {width:.3g} wide, up to {ends[name]:.6g}: {width / np.spacing(ends[name]):.3g} times"
+        for name, width in widths.items()
+        if width < TIMES * np.spacing(ends[name])
+    ]
+    if narrow:
+        raise ConversionError(
+            f"Expected windows that hold at least {TIMES} float64 times where they stand on the time axis. "
+            "Received:\n  " + "\n  ".join(narrow) + "\nUse windows='unit'"
+        )
 
 
 def _check(snn, model, x):

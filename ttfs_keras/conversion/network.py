@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.values import Deferred, Digital, Emitted, refuse_digital
+from ttfs_keras.conversion.values import Deferred, Digital, Emitted, refuse_digital, widest
 from ttfs_keras.network.fold import fold_input, fold_output, weights_of
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
@@ -189,7 +189,7 @@ class Network:
     def difference(self, positive, negative, name):
         """Return the value that two channels of spikes carry, as potentials `positive - negative`."""
         tensors = [self.realise(positive), self.realise(negative)]
-        subtract = layers.Subtract(name=self.unique(f"{name}_rails"), dtype=tensors[0].dtype)
+        subtract = layers.Subtract(name=self.unique(f"{name}_rails"), dtype=widest(tensors))
         return Emitted(positive.shape, tensor=subtract(tensors))
 
     def digital(self, step, value):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from ttfs_keras.conversion.registry import Refusal
@@ -83,6 +84,11 @@ def affine(value: Any, scale: Any, offset: Any) -> Any:
     """Return `scale * value + offset`, to be folded into the weights before or after it."""
     refuse_digital(value)
     return replace(value, scale=value.scale * scale, offset=value.offset * scale + offset)
+
+
+def widest(tensors: Any) -> str:
+    """Return the name of the dtype that holds what all of some tensors hold."""
+    return keras.backend.result_type(*(tensor.dtype for tensor in tensors))
 
 
 def channels_last(layer: Any) -> None:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ttfs_keras.ops import reference
+from ttfs_keras.ops.derivatives import no_second_derivative
 from ttfs_keras.ops.library import library
 
 
@@ -10,8 +11,8 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
     """Simulate a layer of current-based LIF neurons exactly, event by event (Bacho & Chu, arXiv 2212.09500).
 
     du/dt = -u/tau + v, dv/dt = -v/tau_s, tau = 2 tau_s; an input spike adds its weight to v; u reaching the threshold
-    is a spike and takes delta_threshold off u. Differentiable in times, kernel, threshold, delta_threshold and tau_s;
-    one backward sweep over the events gives the exact gradients. All tensors share a dtype, float32 or float64.
+    is a spike and takes delta_threshold off u. Differentiable in times, kernel, threshold, delta_threshold and tau_s,
+    once; one backward sweep over the events gives the exact gradients. All tensors share a dtype, float32 or float64.
 
     Args:
         times: input spikes (batch, height, width, channels, slots) in seconds, any order, inf for none; a dense
@@ -30,6 +31,7 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
         of its train and NaN gradients.
 
     Raises:
+        NotImplementedError: a gradient of a gradient is asked for.
         tf.errors.InvalidArgumentError: shapes do not fit, a scalar is not positive, or (on a CPU) a time is negative; a
             GPU ignores such spikes.
     """
@@ -117,3 +119,7 @@ def _peaks_gradient(op, gradient, *_):
     inputs_part = tf.reduce_sum(tf.where(tf.math.is_finite(times), times, 0) * times_gradient)
     tau_s_gradient = (tf.reduce_sum(gradient * own) - inputs_part) / tau_s
     return times_gradient + tf.reshape(moved, shape), kernel_gradient, tau_s_gradient, None
+
+
+for _name in ("Coefficients", "TimesGradient", "KernelGradient"):
+    tf.RegisterGradient(f"TtfsKeras>Bats{_name}")(no_second_derivative)

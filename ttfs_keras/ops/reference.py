@@ -7,6 +7,8 @@ Newton step on the closed form of the membrane potential, summed over all inputs
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.ops.derivatives import once
+
 
 def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, max_spikes, min_slope=0.0):
     """Simulate a layer of current-based LIF neurons exactly, event by event (Bacho & Chu, arXiv 2212.09500).
@@ -23,6 +25,7 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
     be unknown.
     """
     _check(times, threshold, delta_threshold, tau_s, simulation_time)
+    times, kernel, threshold, delta_threshold, tau_s = map(once, (times, kernel, threshold, delta_threshold, tau_s))
     tau = 2 * tau_s
     bounds, rows = _events(times, kernel, tf.stop_gradient(simulation_time))
     inputs = [tf.stop_gradient(x) for x in (bounds, rows, kernel, threshold, delta_threshold, tau)]
@@ -59,6 +62,7 @@ def peaks(times, kernel, tau_s, simulation_time):
         tf.errors.InvalidArgumentError: as `spikes`.
     """
     _check(times, tau_s, simulation_time)
+    times, kernel, tau_s = map(once, (times, kernel, tau_s))
     tau = 2 * tau_s
     bounds, rows = _events(times, kernel, tf.stop_gradient(simulation_time))
     at, edge, nan = _find_peaks(*[tf.stop_gradient(x) for x in (bounds, rows, kernel, tau)])

@@ -4,7 +4,7 @@ import numpy as np
 from keras import layers
 
 from ttfs_keras.conversion.registry import Refusal, register_converter
-from ttfs_keras.conversion.values import Emitted, refuse_digital
+from ttfs_keras.conversion.values import Emitted, refuse_digital, widest
 from ttfs_keras.network.graph import RAW_ADD, RAW_SUBTRACT
 
 
@@ -13,7 +13,7 @@ def map_merge(call, values, network):
     """Sum the potentials that the branches give."""
     refuse_digital(*values)
     tensors = [network.realise(value) for value in values]
-    return Emitted(call.shape, tensor=network.clone(call, tensors, dtype=tensors[0].dtype))
+    return Emitted(call.shape, tensor=network.clone(call, tensors, dtype=widest(tensors)))
 
 
 @register_converter(RAW_ADD, RAW_SUBTRACT)
