@@ -250,8 +250,11 @@ class Convolver {
       for (int64_t chunk = 0; chunk < chunks_; ++chunk) {
         const int64_t row = block % (c_.groups * c_.blocks()) * c_.group_channels() + chunk * chunk_;
         const T* weights = weights_ + row * c_.taps() * c_.lanes + part;
-        for (int64_t y = 0; y < c_.height; ++y)
-          add_row<vectors>(list(sample, group, chunk, y), y, top, bottom, weights, sums);
+        const T* next = weights - part + std::min(chunk_, c_.group_channels() - chunk * chunk_) * c_.taps() * c_.lanes;
+        for (int64_t y = 0; y < c_.height; ++y) {
+          add_row<vectors>(list(sample, group, chunk, y), list(sample, group, (chunk + 1) % chunks_, y), y, top, bottom,
+                           weights, next, sums);
+        }
       }
       const int64_t count = std::min(width, c_.group_filters() - first - part);
       const int64_t unit = group * c_.group_filters() + first + part;
@@ -270,12 +273,33 @@ class Convolver {
     }
   }
 
+  // Fetches weights of the next channels into the cache while the present ones are applied: small images with many
+  // channels wait for the memory otherwise. Those of the spikes of a position, or its share of all, whichever is less.
+  // Always inlined: GCC drops calls of functions that do nothing but prefetch.
+  inline __attribute__((always_inline)) void fetch(int64_t list, int64_t y, int64_t x, const T* next) const {
+    constexpr int64_t line = 64 / sizeof(T);
+    const int64_t share = chunk_ * c_.taps() * c_.lanes / (c_.height * c_.width), count = lists_.count(list);
+    if (count * int64_t(rows_[y].size() * columns_[x].size()) * c_.lanes >= share) {
+      const T* own = next + (y * c_.width + x) * share;
+      for (int64_t i = 0; i < share; i += line) __builtin_prefetch(own + i, 0, 2);
+      return;
+    }
+    const int32_t* places = lists_[list].weights;
+    for (int64_t spike = 0; spike < count; ++spike)
+      for (const auto& [row, ky] : rows_[y])
+        for (const auto& [column, kx] : columns_[x])
+          for (int64_t i = 0; i < c_.lanes; i += line)
+            __builtin_prefetch(next + places[spike] + (ky * c_.kernel_width + kx) * c_.lanes + i, 0, 2);
+  }
+
   // Adds the spikes of a row of the input to the sums of the outputs that it reaches.
   template <int vectors>
-  void add_row(int64_t list, int64_t y, int64_t top, int64_t bottom, const T* weights, T* sums) const {
+  void add_row(int64_t list, int64_t next_list, int64_t y, int64_t top, int64_t bottom, const T* weights, const T* next,
+               T* sums) const {
     constexpr int64_t width = vectors * bats::Register<T>::lanes;
     constexpr int most = std::min(kMostTaps, kSums / vectors);
     for (int64_t x = 0; x < c_.width; ++x) {
+      fetch(next_list + x, y, x, next);
       const int32_t count = lists_.count(list + x);
       if (!count) continue;
       T* reached[most];
