@@ -1,7 +1,7 @@
 """Event-driven inference beside the same ReLU network in plain Keras; `make bench`.
 
-`python -m benchmarks.event_driven [--data=FOLDER] [--csv=FILE]`: FOLDER holds `cifar10vgg.h5` and `cifar10_jpeg.npz`, without
-which VGG16 has random weights; FILE gets the curve of time against the share of spikes.
+`python -m benchmarks.event_driven [--data=FOLDER] [--csv=FILE]`: FOLDER holds `cifar10vgg.h5` and `cifar10_jpeg.npz`,
+without which VGG16 has random weights; FILE gets the curve of time against the share of spikes.
 
 Threads belong to a process, so each measurement runs in one of its own.
 """
@@ -33,7 +33,7 @@ flags.DEFINE_string("csv", None, "file for the curve of time against the share o
 flags.DEFINE_string("run", None, "JSON of one measurement, for the process of its own that it needs")
 
 MEAN, SCALE = 120.707, 64.15  # of the pixels that cifar10vgg.h5 was trained on
-# Spikes per neuron: None is the mapped network's own; the others are reached by lower biases, as only time matters here.
+# Spikes per neuron: None is the mapped network's own; the others are reached by lower biases: only time matters here.
 SHARES = (None, 0.3, 0.1)
 LAYERS = [(32, 64, 64), (16, 128, 128), (8, 256, 256), (4, 512, 512), (2, 512, 512)]  # image side, channels, filters
 CURVE = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
@@ -197,7 +197,7 @@ def main(_):
     print("\n| 3x3 convolution | spikes/neuron | event-driven ms | dense ms | times faster |\n|" + "---|" * 5)
     print("\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows))
     if FLAGS.csv:
-        with replacing(FLAGS.csv) as path, open(path, "w", newline="", encoding="utf-8") as file:
+        with replacing(FLAGS.csv) as path, path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["layer", "spikes_per_neuron", "event_driven_ms", "dense_ms", "speed"], *rows])
 
 

@@ -38,9 +38,7 @@ def convolution(lead, kernel, strides, dilations, padding, groups):
     top, bottom, left, right = padding
     padded = np.pad(lead.astype("float64"), [(0, 0), (top, bottom), (left, right), (0, 0)])
     inputs, kernels = np.split(padded, groups, -1), np.split(kernel.astype("float64"), groups, -1)
-    outputs = [
-        tf.nn.convolution(x, w, 1, "VALID", dilations=dilations) for x, w in zip(inputs, kernels, strict=True)
-    ]
+    outputs = [tf.nn.convolution(x, w, 1, "VALID", dilations=dilations) for x, w in zip(inputs, kernels, strict=True)]
     return np.concatenate(outputs, -1)[:, :: strides[0], :: strides[1]]
 
 
@@ -51,7 +49,9 @@ def convolutions(draw):
     padding = [draw(st.integers(0, 3)) for _ in range(4)]
     room = height + padding[0] + padding[1], width + padding[2] + padding[3]
     kernel_size = [draw(st.integers(1, min(5, n))) for n in room]
-    dilations = [draw(st.integers(1, max(1, min(3, (n - 1) // max(k - 1, 1))))) for n, k in zip(room, kernel_size)]
+    dilations = [
+        draw(st.integers(1, max(1, min(3, (n - 1) // max(k - 1, 1))))) for n, k in zip(room, kernel_size, strict=True)
+    ]
     arguments = {
         "kernel_size": kernel_size,
         "strides": [draw(sizes), draw(sizes)],
@@ -144,7 +144,9 @@ def test_applied_weights_are_synaptic_operations():
     snn = keras.Sequential([
         keras.Input((9, 8, 3)), tk.TTFSEncoder(), tk.TTFSConv2D(20, 3, strides=2, padding="same"), tk.TTFSReadout(5)
     ])  # fmt: skip
-    x = np.random.default_rng(0).uniform(size=(3, 9, 8, 3)) * (np.random.default_rng(1).uniform(size=(3, 9, 8, 3)) < 0.4)
+    x = np.random.default_rng(0).uniform(size=(3, 9, 8, 3)) * (
+        np.random.default_rng(1).uniform(size=(3, 9, 8, 3)) < 0.4
+    )
     lead = snn.layers[0](x)
     first = ops.conv2d(
         lead, ops.pack_conv2d(np.asarray(snn.layers[1].kernel)), np.zeros(20, "float32"), 1.0, kernel_size=(3, 3),
@@ -199,11 +201,11 @@ def test_layers_work_in_an_empty_batch():
 
 def test_refusals_name_everything():
     lead, packed = np.zeros((1, 4, 4, 3), "float32"), ops.pack_conv2d(np.ones((3, 3, 3, 5), "float32"))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="(?s)packed weights.*bias.*window above 0"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"(?s)packed weights.*bias.*window above 0"):
         ops.conv2d(lead, packed[:, :2], np.zeros((1, 5), "float32"), 0.0, kernel_size=(3, 3))
     with pytest.raises(tf.errors.InvalidArgumentError, match="multiples of groups=2"):
         ops.conv2d(lead, packed, np.zeros(5, "float32"), kernel_size=(3, 3), groups=2)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="strides.*at least 1"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"strides.*at least 1"):
         ops.conv2d(lead, packed, np.zeros(5, "float32"), kernel_size=(3, 3), strides=(0, 1))
     with pytest.raises(tf.errors.InvalidArgumentError, match="packed weights"):
         ops.dense(lead[:, 0, 0], np.zeros((3, 5), "float32"), np.zeros(5, "float32"))

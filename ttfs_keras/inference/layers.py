@@ -18,7 +18,7 @@ class EventDriven(keras.layers.Layer):
 
     Args:
         bias_shape: `(units,)`, or a map `(height, width, filters)` for one value a position.
-        neuron: `TTFSNeuron`, or its configuration, that fires on the potentials, or None to give the potentials themselves.
+        neuron: `TTFSNeuron`, or its configuration, that fires on the potentials, or None to give the potentials.
 
     Attributes:
         packed: the weights, as the op takes them, not trainable.
@@ -26,10 +26,10 @@ class EventDriven(keras.layers.Layer):
     """
 
     def __init__(self, bias_shape: Sequence[int], neuron: TTFSNeuron | dict | None = None, **kwargs: Any):
-        super().__init__(trainable=False, **{key: value for key, value in kwargs.items() if key != "trainable"})
+        super().__init__(**kwargs | {"trainable": False})
         self.supports_jit = False  # XLA cannot compile a custom op
         self.bias_shape = tuple(bias_shape)
-        self.neuron = TTFSNeuron.from_config(neuron) if isinstance(neuron, dict) else neuron
+        self.neuron: Any = TTFSNeuron.from_config(neuron) if isinstance(neuron, dict) else neuron
 
     def packed_shape(self, input_shape: Sequence[int | None]) -> tuple[int, ...]:
         """Return the shape of the packed weights for inputs of a shape."""
@@ -73,9 +73,8 @@ class EventDriven(keras.layers.Layer):
         return fired
 
     def get_config(self):
-        config = {name: value for name, value in super().get_config().items() if name != "trainable"}
         neuron = None if self.neuron is None else self.neuron.get_config()
-        return {**config, "bias_shape": self.bias_shape, "neuron": neuron}
+        return {**super().get_config(), "bias_shape": self.bias_shape, "neuron": neuron}
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -131,7 +130,7 @@ class EventDrivenConv2D(EventDriven):
         **kwargs: Any,
     ):
         super().__init__(bias_shape, neuron, **kwargs)
-        self.movement = {
+        self.movement: dict[str, Any] = {
             "kernel_size": tuple(kernel_size),
             "strides": tuple(strides),
             "dilations": tuple(dilations),
@@ -156,9 +155,10 @@ class EventDrivenConv2D(EventDriven):
         return ops.conv2d(lead, self.packed, self.bias, window, **self.movement)
 
     def compute_output_shape(self, input_shape):
-        pads = np.reshape(self.movement["padding"], (2, 2)).sum(1)
-        sizes = zip(input_shape[1:3], pads, *(self.movement[k] for k in ("kernel_size", "strides", "dilations")))
-        image = (None if n is None else int((n + pad - (k - 1) * d - 1) // s + 1) for n, pad, k, s, d in sizes)
+        before, after = self.movement["padding"][::2], self.movement["padding"][1::2]
+        columns = (self.movement[name] for name in ("kernel_size", "strides", "dilations"))
+        sizes = zip(input_shape[1:3], before, after, *columns, strict=True)
+        image = (None if n is None else (n + a + b - (k - 1) * d - 1) // s + 1 for n, a, b, k, s, d in sizes)
         return (input_shape[0], *image, self.filters)
 
     def linear_twin(self) -> keras.layers.Layer:
@@ -178,7 +178,7 @@ class EventDrivenConv2D(EventDriven):
 class _Fires(LeadTimes):
     """Mixin of event-driven layers that have neurons."""
 
-    neuron: TTFSNeuron
+    neuron: Any
 
     @property
     def window(self):

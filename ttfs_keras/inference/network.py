@@ -72,7 +72,8 @@ def event_driven(snn: keras.Model, x: Any, plan: Plan | Mapping[str, str] | None
     calls = {call.name: call for call in graph.calls if has_twin(call) and used.count(id(call.operation)) == 1}
     if plan is not None:
         plan = fixed(plan, list(calls))
-    batch = None if plan is not None else next(iter(Inputs(snn, x, np.iinfo(np.int64).max)))
+    else:
+        batch = next(iter(Inputs(snn, x, np.iinfo(np.int64).max)))
     twins, problems = {}, []
     for name, call in calls.items():
         if plan is None or plan.choices[name] == EVENT_DRIVEN:

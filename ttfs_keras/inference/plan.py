@@ -55,10 +55,8 @@ class Plan:
             return "-" if value is None else format(value, format_)
 
         width = max([5, *(len(layer.name) for layer in self.layers)])
-        lines = [
-            f"{'layer':<{width}} {'spikes/neuron':>13} {'weights applied':>15} {'event-driven ms':>15} {'dense ms':>9}  "
-            "choice"
-        ]
+        names = f"{'spikes/neuron':>13} {'weights applied':>15} {'event-driven ms':>15} {'dense ms':>9}"
+        lines = [f"{'layer':<{width}} {names}  choice"]
         for layer in self.layers:
             lines.append(
                 f"{layer.name:<{width}} {text(layer.spikes_per_neuron, '.3f'):>13} "

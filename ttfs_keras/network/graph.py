@@ -171,15 +171,16 @@ class Graph:
         inputs = [
             keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in self.model.inputs
         ]
-        tensors, copies = dict(zip(self.inputs, inputs, strict=True)), {}
+        tensors = dict(zip(self.inputs, inputs, strict=True))
+        copies: dict[int, keras.Layer] = {}
         for call in self.calls:
             old = call.operation
             new = replaced.get(call.name, copies.get(id(old), old))
             if new is old and isinstance(old, keras.Layer):
                 new = copies[id(old)] = type(old).from_config(old.get_config() | {"name": call.name})
             tensors |= zip(call.outputs, call.of(new)(tensors), strict=True)
-            if copies.get(id(old)) is new:
-                new.set_weights(old.get_weights())
+            if new is copies.get(id(old)):
+                copies[id(old)].set_weights(old.get_weights())
         structure = keras.tree.pack_sequence_as
         outputs = [tensors[symbol] for symbol in self.outputs]
         return kind(
