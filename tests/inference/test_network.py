@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import ttfs_keras as tk
@@ -106,6 +107,31 @@ def test_a_fixed_plan_leaves_other_layers_dense():
     assert type(model.get_layer(names[0])) is tk.TTFSConv2D
     assert_equal(model, snn, x, EVENT_DRIVEN32)
     assert "-" in str(model.plan)
+
+
+def alpha1():
+    stack = [tk.TTFSEncoder(), tk.TTFSConv2D(4, 3, parameterization="alpha1"), layers.Flatten()]
+    return keras.Sequential([keras.Input(SHAPE), *stack, tk.TTFSReadout(3, parameterization="alpha1")])
+
+
+def quantized():
+    return mapped("cnn", perturbation=[tk.WeightQuantization(4, -1.0, 1.0), tk.TimeQuantization(6)])
+
+
+@pytest.mark.parametrize("network", [alpha1, quantized])
+def test_dense_layers_compute_nothing_from_their_weights(network, tmp_path):
+    snn, x = network(), images().astype("float32")
+    model = tk.event_driven(snn, x, plan={})
+    assert_equal(model, snn, x, EVENT_DRIVEN32)
+    before, after = (
+        [operation.type for operation in tf.function(each).get_concrete_function(x).graph.get_operations()]
+        for each in (snn, model)
+    )
+    assert after.count("Conv2D") == sum(isinstance(layer, tk.TTFSConv2D) for layer in snn.layers)
+    arithmetic = [sum(map(kinds.count, ("Conv2D", "Sum", "Round"))) for kinds in (before, after)]
+    assert arithmetic[1] < arithmetic[0]
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
 
 
 def test_the_model_has_weights_of_its_own_and_holds_none_twice():

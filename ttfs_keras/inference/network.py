@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ttfs_keras.inference.plan import EVENT_DRIVEN, Plan, fixed, measured
-from ttfs_keras.inference.twins import has_twin, twin
+from ttfs_keras.inference.plan import DENSE, EVENT_DRIVEN, Plan, fixed, measured
+from ttfs_keras.inference.twins import dense, has_twin, twin
 from ttfs_keras.network.graph import Graph
 from ttfs_keras.network.inputs import Inputs
 from ttfs_keras.ops.event_driven import required_library
@@ -40,9 +40,10 @@ class EventDrivenModel(keras.Model):
 def event_driven(snn: keras.Model, x: Any, plan: Plan | Mapping[str, str] | None = None) -> keras.Model:
     """Return a model for inference that reads only the weights of neurons that spiked.
 
-    It has the inputs and outputs of the TTFS network, and weights of its own. Each layer with weights runs
-    event-driven or dense, whichever is faster on x, the whole of it as one batch: measured in turns, medians. All other
-    layers stay as they are. Perturbations of weights are applied once, when the model is made.
+    It has the inputs and outputs of the TTFS network, and weights of its own. Each layer with weights runs event-driven
+    or dense, whichever is faster on x, the whole of it as one batch: measured in turns, medians. Either way its
+    effective weights, perturbations of weights among them, are computed once, when the model is made. All other layers
+    stay as they are.
 
     Args:
         snn: TTFS network, Functional or Sequential.
@@ -74,22 +75,26 @@ def event_driven(snn: keras.Model, x: Any, plan: Plan | Mapping[str, str] | None
         plan = fixed(plan, list(calls))
     else:
         batch = next(iter(Inputs(snn, x, np.iinfo(np.int64).max)))
-    twins, problems = {}, []
+    made: dict[str, dict[str, Any]] = {EVENT_DRIVEN: {}, DENSE: {}}
+    problems = []
     for name, call in calls.items():
-        if plan is None or plan.choices[name] == EVENT_DRIVEN:
-            try:
-                twins[name] = twin(call)
-            except ValueError as error:
-                problems.append(str(error))
+        try:
+            for choice, make in ((EVENT_DRIVEN, twin), (DENSE, dense)):
+                if plan is None or plan.choices[name] == choice:
+                    made[choice][name] = make(call)
+        except ValueError as error:
+            problems.append(str(error))
     if problems:
         raise ValueError("event_driven:\n  " + "\n  ".join(problems))
     if plan is None:
         leads = graph.compiled([call.inputs[0] for call in calls.values()])(*batch) if calls else []
         rows = []
-        for (name, call), lead in zip(calls.items(), leads, strict=True):
-            rows.append(measured(name, call.operation, twins[name], tf.convert_to_tensor(lead)))
+        for name, lead in zip(calls, leads, strict=True):
+            rows.append(measured(name, made[DENSE][name], made[EVENT_DRIVEN][name], tf.convert_to_tensor(lead)))
         plan = Plan(tuple(rows))
-    chosen = {name: twins[name] for name, choice in plan.choices.items() if choice == EVENT_DRIVEN}
-    model = graph.rebuilt(chosen, EventDrivenModel)
+    chosen = {name: made[choice][name] for name, choice in plan.choices.items()}
+    model = graph.rebuilt(
+        {name: layer for name, layer in chosen.items() if layer is not calls[name].operation}, EventDrivenModel
+    )
     model.plan = plan
     return model

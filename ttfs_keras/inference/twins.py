@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from ttfs_keras.inference.folded import folded
 from ttfs_keras.inference.layers import (
     EventDriven,
     EventDrivenConv2D,
@@ -50,6 +51,16 @@ def has_twin(call: Call) -> bool:
     return layer.data_format == "channels_last" and (sized or None not in shape[1:3])
 
 
+def dense(call: Call) -> keras.layers.Layer:
+    """Return the dense layer that computes what a call does, fit for inference.
+
+    Raises:
+        ValueError: the layer's weights are not finite.
+    """
+    layer, shape = call.operation, call.inputs[0].shape
+    return folded(layer, call.name, shape, *_finite_weights(call))
+
+
 def twin(call: Call) -> EventDriven:
     """Return the event-driven layer that computes what a call does; see `has_twin`.
 
@@ -57,9 +68,7 @@ def twin(call: Call) -> EventDriven:
         ValueError: the layer's weights are not finite.
     """
     layer, shape = call.operation, call.inputs[0].shape
-    kernel, bias = _weights(layer, shape)
-    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise ValueError(f"{call.name}: expected finite weights. Received: NaN or infinity among them")
+    kernel, bias = _finite_weights(call)
     arguments: dict[str, Any] = {"name": call.name, "dtype": layer.dtype_policy, "bias_shape": bias.shape}
     if (neuron := getattr(layer, "neuron", None)) is not None:
         arguments["neuron"] = TTFSNeuron.from_config(neuron.get_config())
@@ -82,6 +91,13 @@ def twin(call: Call) -> EventDriven:
     if neuron is not None:
         found.neuron.set_weights(neuron.get_weights())
     return found
+
+
+def _finite_weights(call):
+    kernel, bias = _weights(call.operation, call.inputs[0].shape)
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise ValueError(f"{call.name}: expected finite weights. Received: NaN or infinity among them")
+    return kernel, bias
 
 
 def _weights(layer, shape):

@@ -176,8 +176,8 @@ def _simulate(max_spikes, bounds, rows, kernel, threshold, delta_threshold, tau)
 
     rest = tf.zeros([columns, units], dtype)
     trains = [columns, units, max_spikes + 1]
-    state = 0, rest, rest, tf.zeros_like(rest, tf.bool), tf.zeros_like(rest, tf.int32)
-    state = *state, tf.fill(trains, tf.constant(np.inf, dtype)), tf.zeros(trains, dtype)
+    nowhere, none = tf.zeros_like(rest, tf.bool), tf.zeros_like(rest, tf.int32)
+    state = 0, rest, rest, nowhere, none, tf.fill(trains, tf.constant(np.inf, dtype)), tf.zeros(trains, dtype)
     *_, nan, _, times, slopes = tf.while_loop(lambda event, *_: event < events, receive, state)
     return times, slopes, nan
 
