@@ -98,7 +98,7 @@ def events(threads, name):
 
 
 def sorting():
-    """Return rows of: spikes of a list, nanoseconds a spike to sort it as the op does and by std::stable_sort, ratio."""
+    """Return rows: spikes of a list, nanoseconds a spike to sort it as the op does and by std::stable_sort, ratio."""
     source = Path(__file__).parents[1] / "custom_ops" / "testing" / "sorting.cc"
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "sorting"
