@@ -1,4 +1,4 @@
-"""The calls of a Keras model as one flat view; the only file that knows Keras's private graph and operation classes."""
+"""The calls of a Keras model as one flat view; the only file that knows Keras's private graph."""
 
 import collections
 import copy
@@ -7,13 +7,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.ops import nn as raw_nn
-from keras.src.ops import numpy as raw_numpy
-
-# `keras.ops` functions on symbolic tensors leave these operations in the graph.
-RAW_RELU, RAW_RELU6, RAW_LEAKY_RELU = raw_nn.Relu, raw_nn.Relu6, raw_nn.LeakyRelu
-RAW_ADD, RAW_SUBTRACT = raw_numpy.Add, raw_numpy.Subtract
-RAW_SIGMOID = raw_nn.Sigmoid
 
 
 class Symbol:
@@ -50,11 +43,27 @@ class Call:
         """Shape of the first output."""
         return self.outputs[0].shape
 
+    @property
+    def operands(self) -> list:
+        """The positional arguments: `Symbol`s for tensors of the model, and whatever constants there are."""
+        symbols = {id(t): s for t, s in zip(self._node.input_tensors, self.inputs, strict=True)}
+        return list(self._node.arguments.fill_in(symbols)[0])
+
     def of(self, operation: Any) -> "Call":
         """Return the same call of another operation."""
         found = copy.copy(self)
         found.operation = operation
         return found
+
+    def in_float64(self) -> "Call":
+        """Return the same call of a copy of its layer that computes in float64; functions do what they are fed."""
+        if not isinstance(self.operation, keras.Layer):
+            return self
+        twin = type(self.operation).from_config(self.operation.get_config() | {"dtype": "float64"})
+        if self.operation.weights:
+            twin.build_from_config(self.operation.get_build_config())
+            twin.set_weights(self.operation.get_weights())
+        return self.of(twin)
 
     def __call__(self, tensors: dict[Symbol, Any]) -> list:
         """Return the values of the outputs from those of the inputs."""
