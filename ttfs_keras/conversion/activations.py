@@ -57,7 +57,9 @@ def apply_activation(activation: Any, value: Any, network: Any, call: Any) -> An
     refusal = Refusal(
         f"its activation {name} is not piecewise linear and does not end the model", "train the model with ReLU"
     )
-    if isinstance(call.operation, layers.Activation) or not (hasattr(activation, "get_config") or hasattr(activation, "__name__")):
+    if isinstance(call.operation, layers.Activation) or not (
+        hasattr(activation, "get_config") or hasattr(activation, "__name__")
+    ):
         raise refusal
     step = layers.Activation(activation, name=f"{call.name}_{name}")
     return network.digital(call.of(step), [value], [refusal.line(call)], step.name)[0]
@@ -108,8 +110,7 @@ def rectify(
         call: the source's `Call` that has these activations.
         max_value: clip of ReLU6, a window of that width.
         negative_slope: number or array that broadcasts to one sample; of threshold - v below the threshold.
-        threshold: activations up to it are 0, as if the neurons stopped firing that long before t_max; if it is
-            negative, values between it and 0 pass.
+        threshold: >= 0; activations up to it are 0, as if the neurons stopped firing that long before t_max.
     """
     if max_value is not None and max_value <= 0:
         raise Refusal(f"max_value={max_value} leaves nothing", "give it a positive max_value")
@@ -120,9 +121,7 @@ def rectify(
         slope = np.asarray(np.float32(slope), np.float64)  # as TensorFlow's leaky_relu holds it, whatever the dtype
     if max_value is not None:
         max_value = float(np.float32(max_value))  # as Keras's clip holds it, whatever the dtype
-    found = [Ramp(width=max_value, threshold=max(threshold, 0.0))]
-    if threshold < 0 and max_value is None:
-        found += [Ramp(sign=-1, subtracted=True), Ramp(sign=-1, threshold=-threshold)]
+    found = [Ramp(width=max_value, threshold=threshold)]
     if slope.any():
         found += [Ramp(slope, -1, threshold, subtracted=True)]
     return ramps(value, found, network, call)

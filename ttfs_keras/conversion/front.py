@@ -98,9 +98,7 @@ class Encoded(dict):
             (low, high), perturbation=self._network.perturbation, name=self._network.unique(name),
             dtype=symbol.dtype if "float" in symbol.dtype else None,
         )  # fmt: skip
-        self[symbol] = Emitted(
-            symbol.shape, np.full(1, high - low), np.full(1, low), encoder(tensor), spikes=True
-        )
+        self[symbol] = Emitted(symbol.shape, np.full(1, high - low), np.full(1, low), encoder(tensor), spikes=True)
         return self[symbol]
 
     def _tensor(self, symbol):

@@ -67,9 +67,9 @@ def moved_constants(call: Call, parts: list[Emitted]) -> list[tuple[np.ndarray, 
 
     None where the values must be taken with their scales and offsets applied: they cannot be told from one another.
     """
-    same = {(float(part.scale.flat[0]), float(part.offset.flat[0])) for part in parts}
-    if len(same) == 1 and all(part.scale.size == part.offset.size == 1 for part in parts):
-        return [(parts[0].scale, parts[0].offset)] * len(call.outputs)
+    scale = parts[0].scale.flat[0]
+    if all((part.scale == scale).all() and not part.offset.any() for part in parts):
+        return [(np.full(1, scale), np.zeros(1))] * len(call.outputs)
     full = [
         [np.broadcast_to(getattr(part, name), _filled(part.shape[1:]))[None] for part in parts]
         for name in ("scale", "offset")

@@ -134,7 +134,9 @@ class Network:
     def unscaled(self, value):
         """Return a value as an `Emitted` one whose scale is 1 and offset 0."""
         tensor = self.realise(value)
-        return Emitted(value.shape, tensor=tensor, spikes=isinstance(value, Emitted) and value.spikes and tensor is value.tensor)
+        return Emitted(
+            value.shape, tensor=tensor, spikes=isinstance(value, Emitted) and value.spikes and tensor is value.tensor
+        )
 
     def plain(self, value):
         """Return a value as an `Emitted` one whose scale and offset are those of whole channels."""
@@ -240,9 +242,7 @@ class Network:
 
     def sum(self, added, subtracted, name):
         """Return the sum of some values less that of others, as potentials."""
-        tensors = [
-            [self.realise(value) for value in values] for values in (added, subtracted)
-        ]
+        tensors = [[self.realise(value) for value in values] for values in (added, subtracted)]
         totals = [
             layers.Add(name=self.unique(f"{name}_sum"), dtype=group[0].dtype)(group) if len(group) > 1 else group[0]
             for group in tensors
@@ -256,7 +256,7 @@ class Network:
     def extreme(self, call, values, largest):
         """Return the largest or the smallest of some values.
 
-            max(a, b) = a + max(b - a, 0)        min(a, b) = a - max(a - b, 0)
+        max(a, b) = a + max(b - a, 0)        min(a, b) = a - max(a - b, 0)
         """
         result, *others = values
         for value in others:

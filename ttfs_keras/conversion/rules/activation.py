@@ -4,7 +4,13 @@ import numpy as np
 from keras import layers
 
 from ttfs_keras.conversion.activations import (
-    absolute, apply_activation, clip, hard_shrink, hard_sigmoid, rectify, soft_shrink,
+    absolute,
+    apply_activation,
+    clip,
+    hard_shrink,
+    hard_sigmoid,
+    rectify,
+    soft_shrink,
 )  # fmt: skip
 from ttfs_keras.conversion.registry import Refusal, register_converter
 from ttfs_keras.network import raw

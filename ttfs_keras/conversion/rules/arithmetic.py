@@ -31,7 +31,7 @@ def map_subtract(call, values, network):
 @register_converter(raw.MULTIPLY, raw.DIVIDE, raw.TRUE_DIVIDE, raw.NEGATIVE)
 def map_multiply(call, values, network):
     """Scale by a constant."""
-    if len(values) == 2 or call.operands[0] is not call.inputs[0] and not isinstance(call.operation, raw.MULTIPLY):
+    if len(values) == 2 or (call.operands[0] is not call.inputs[0] and not isinstance(call.operation, raw.MULTIPLY)):
         raise Refusal("it multiplies or divides by values of the model", "use ReLU layers and constants")
     return network.affine(values[0], of_constant(call, 1.0), 0.0)
 

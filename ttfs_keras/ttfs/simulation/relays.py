@@ -11,7 +11,6 @@ from ttfs_keras.ttfs.schedule import float64
 from ttfs_keras.ttfs.simulation.patches import image_taps, padded
 
 
-
 def relayed(call: Call, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Return the spike times, one array for each output, behind an operation that pools, moves or copies spikes."""
     operation: Any = call.operation

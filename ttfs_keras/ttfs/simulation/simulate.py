@@ -12,6 +12,7 @@ from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.lead_times import LeadTimes, absolute_times
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.relays import LINEAR_LAYERS, POOLS
+from ttfs_keras.ttfs.schedule import float64
 from ttfs_keras.ttfs.simulation.composite import composite, delayed
 from ttfs_keras.ttfs.simulation.membrane import fire, integrate
 from ttfs_keras.ttfs.simulation.patches import image_taps, padded, patches
@@ -287,4 +288,3 @@ def _chunks(rows, inputs, neurons):
     size = max(1, min(_MEMBRANES // neurons, _SPIKES // inputs))
     for start in range(0, rows, size):
         yield np.arange(start, min(start + size, rows))
-
