@@ -323,13 +323,15 @@ def hard_tanh():
 
 def source(name, seed=0):
     """Return a network, float64, whose weights and batch norms are random."""
-    policy = keras.config.dtype_policy()
     keras.utils.set_random_seed(seed)
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     try:
         model = ARCHITECTURES[name]()
     finally:
-        keras.config.set_dtype_policy(policy)
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
     random = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):

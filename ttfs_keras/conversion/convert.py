@@ -1,5 +1,6 @@
 """From a trained ReLU model to the exact TTFS network."""
 
+import collections
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 
 BATCH = 128  # samples at a time in calibration
 CHECKED = 32  # samples on which the result is compared with its source
+NAMES, REASONS = 8, 12  # at most, of an error
 WINDOWS = ("layer", "shared", "unit")
 
 
@@ -139,7 +141,7 @@ def _emit(graph, front, network):
             found = _digital(call, values, network, refusal, refused)
         values |= zip(call.outputs, found, strict=True)
     if refused:
-        raise ConversionError(_REFUSED + "\n  ".join(refused))
+        raise ConversionError(_listed(refused))
     inputs = values.inputs
     outputs = [network.read_out(values[symbol]).tensor for symbol in graph.outputs]
     ends = [ends[0] if len(ends) == 1 else ends for ends in (inputs, outputs)]
@@ -157,7 +159,19 @@ def _digital(call, values, network, refusal, refused):
     return placeholders(call.outputs)
 
 
-_REFUSED = "Cannot be mapped onto a TTFS network exactly:\n  "
+def _listed(refused):
+    """Return the message of lines `name (Type): reason`, those with the same reason together."""
+    named = collections.defaultdict(list)
+    for line in refused:
+        name, reason = line.split(": ", 1)
+        named[reason].append(name)
+    lines = [f"Cannot be mapped onto a TTFS network exactly ({len(refused)} operations):"]
+    for reason, names in list(named.items())[:REASONS]:
+        more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+        lines.append(f"{', '.join(names[:NAMES])}{more}: {reason}")
+    if len(named) > REASONS:
+        lines.append(f"and {len(named) - REASONS} more reasons")
+    return "\n  ".join(lines)
 
 
 def _mapped(call, values, network, refused, in_front):

@@ -33,5 +33,7 @@ LINEAR_LAYERS = (
 
 def passes_spikes(operation: Any) -> bool:
     """Return whether an operation pools, moves or copies spikes, so that spikes come out of it."""
+    if isinstance(operation, keras.layers.TimeDistributed):
+        return isinstance(operation.layer, RELAYS) and passes_spikes(operation.layer)
     moves = isinstance(operation, RELAYS) and getattr(operation, "interpolation", "nearest") == "nearest"
     return moves or isinstance(operation, POOLS)
