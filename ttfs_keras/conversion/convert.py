@@ -8,6 +8,7 @@ import numpy as np
 
 from ttfs_keras.conversion import rules  # noqa: F401 - registers them
 from ttfs_keras.conversion.calibrate import set_windows
+from ttfs_keras.conversion.channels import channels_first, with_channels_last
 from ttfs_keras.conversion.front import Front, has_weights
 from ttfs_keras.conversion.network import Network
 from ttfs_keras.conversion.registry import NO_RULE, Refusal, rule_of
@@ -82,7 +83,8 @@ def convert(
     network = Network(rule)
     snn = _emit(graph, front, network)
     populations = Populations(snn)
-    clips = {layer.name: clip for layer, clip in network.neurons}
+    # Neurons that a digital part came to stand for are not in the network.
+    clips = {layer.name: clip for layer, clip in network.neurons if layer.name in populations.maps}
     widths = set_windows(populations, clips, data, margin, quantile, data_free)
     if windows == "shared" and widths:
         largest = max(widths.values())
@@ -197,7 +199,10 @@ def _mapped(call, values, network, refused, in_front):
 def _applied(rule, call, received, network, spiking):
     if rule is None:
         raise NO_RULE
-    found = rule(call, received, network)
+    if channels_first(call.operation):
+        found = with_channels_last(rule, call, received, network)
+    else:
+        found = rule(call, received, network)
     found = found if isinstance(found, list) else [found]
     if spiking and any(isinstance(value, Digital) for value in found):
         raise NO_RULE

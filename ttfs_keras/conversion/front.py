@@ -39,7 +39,8 @@ class Front:
         self.calls: set[Call] = set()
         self._graph = graph
         self._data = data
-        self._ranges = dict.fromkeys(graph.inputs, tuple(map(float, input_range)))
+        low, high = input_range
+        self._ranges = dict.fromkeys(graph.inputs, (float(low), float(high)))
         known = set(graph.inputs)
         for call in graph.calls:
             if known.issuperset(call.inputs) and not has_weights(call.operation):

@@ -59,6 +59,8 @@ class Network:
     def close(self, windows):
         """Give the windows that were emitted open wide their widths, `{layer name: width}`."""
         for layer, clip in self.neurons:
+            if layer.name not in windows:
+                continue
             neuron = getattr(layer, "neuron", layer)
             neuron.set_window(windows[layer.name])
             neuron.window_rule = self._rule(windows[layer.name], clip)
@@ -113,7 +115,7 @@ class Network:
         constants = moved_constants(call, parts)
         if constants is None:
             parts = [self.unscaled(part) for part in parts]
-            constants = moved_constants(call, parts)
+            constants = [(np.ones(1), np.zeros(1))] * len(call.outputs)
         spikes = all(part.spikes for part in parts)
         tensors = self.copies(call, [part.tensor for part in parts])
         return [
@@ -130,6 +132,17 @@ class Network:
             parts, scale = [self.unscaled(part) for part in parts], np.ones(1)
         tensors = self.copies(call, [part.tensor for part in parts], **changes)
         return [Emitted(s.shape, scale, tensor=t) for s, t in zip(call.outputs, tensors, strict=True)]
+
+    def transposed(self, value, axes, name):
+        """Return a value with the axes of its samples in another order, which are counted from 0."""
+        value = self.emitted(value)
+        permute = layers.Permute([axis + 1 for axis in axes], name=self.unique(name), dtype=value.tensor.dtype)
+        scale, offset = (
+            _compact(part.reshape((1,) * (len(axes) - part.ndim) + part.shape).transpose(axes))
+            for part in (value.scale, value.offset)
+        )
+        tensor = permute(value.tensor)
+        return Emitted((value.shape[0], *(value.shape[1 + a] for a in axes)), scale, offset, tensor, value.spikes)
 
     def unscaled(self, value):
         """Return a value as an `Emitted` one whose scale is 1 and offset 0."""

@@ -53,7 +53,7 @@ def test_refused(stack, message):
         tk.convert(model, images(model))
 
 
-@pytest.mark.parametrize("arguments", [{"data_format": "channels_first"}, {"activation": "tanh"}])
+@pytest.mark.parametrize("arguments", [{"activation": "tanh"}])
 def test_convolutions_refused(arguments):
     model = sequential((6, 6, 4), conv(name="odd", **arguments), FLATTEN, dense())
     with pytest.raises(tk.ConversionError, match=r"odd \(Conv2D\)"):

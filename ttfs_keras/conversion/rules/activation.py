@@ -70,10 +70,10 @@ def map_raw_hard_tanh(call, values, network):
 @register_converter(raw.CLIP)
 def map_raw_clip(call, values, network):
     """Fire in a window of the width between the bounds."""
-    bounds = call.operation.x_min, call.operation.x_max
-    if any(np.ndim(bound) for bound in bounds):
+    low, high = call.operation.x_min, call.operation.x_max
+    if np.ndim(low) or np.ndim(high):
         raise Refusal("it clips to bounds that are arrays", "clip to numbers")
-    return clip(values[0], *map(float, bounds), network, call)
+    return clip(values[0], float(low), float(high), network, call)
 
 
 @register_converter(raw.SOFT_SHRINK)

@@ -21,8 +21,9 @@ def map_time_distributed(call, values, network):
     """Map the layer within for all steps at once."""
     layer = call.operation.layer
     axes = getattr(layer, "axis", None)
-    if type(layer) in _OF_ANY_RANK and axes in (None, -1, (-1,)):
-        return rule_of(layer)(call.of(layer), values, network)
+    rule = rule_of(layer) if type(layer) in _OF_ANY_RANK and axes in (None, -1, (-1,)) else None
+    if rule is not None:
+        return rule(call.of(layer), values, network)
     if passes_spikes(layer):
         return network.moved(call, values)
     if type(layer) not in LINEAR:
