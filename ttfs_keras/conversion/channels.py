@@ -33,6 +33,8 @@ def with_channels_last(rule: Callable, call: Call, values: list, network: Any) -
     inside = call.of(twin)
     inside.inputs = [_turned(call.inputs[0], to_last)]
     inside.outputs = [_turned(call.outputs[0], to_last) if keeps_rank else call.outputs[0]]
+    if getattr(layer, "activation", None) not in (None, keras.activations.linear):
+        inside.name = f"{call.name}_potentials"  # the neurons behind it have the layer's own name
     if layer.weights:
         twin.build(inside.inputs[0].shape)
         twin.set_weights(layer.get_weights())
