@@ -6,8 +6,11 @@ Threads and peak memory belong to a process, so each measurement runs in one of 
 import functools
 import json
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -94,6 +97,16 @@ def events(threads, name):
     return rows
 
 
+def sorting():
+    """Return rows of: spikes of a list, nanoseconds a spike to sort it as the op does and by std::stable_sort, ratio."""
+    source = Path(__file__).parents[1] / "custom_ops" / "testing" / "sorting.cc"
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "sorting"
+        subprocess.run(["g++", "-std=c++17", "-O3", "-march=native", source, "-o", program], check=True)
+        done = subprocess.run([program], check=True, capture_output=True, text=True)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
 CASES = {"beside_relu": beside_relu, "step": step, "events": events}
 
 
@@ -122,6 +135,11 @@ def main():
     for name in ("spike_count", "conv"):
         for layer, milliseconds, rate in run("events", 1, name):
             print(f"| {name} | {layer} | {milliseconds:.2f} | {rate:.2e} |", flush=True)
+    if shutil.which("g++"):
+        print("\n| spikes of a list | ns a spike, radix sort | std::stable_sort | ratio (median of pairs) |")
+        print("|---|---|---|---|")
+        for row in sorting():
+            print("|", " | ".join(row), "|", flush=True)
 
 
 if __name__ == "__main__":

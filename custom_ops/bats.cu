@@ -35,7 +35,7 @@ constexpr int64_t kMost32 = std::numeric_limits<uint32_t>::max() / 2;
 template <class T>
 struct Lists {
   Event<T>* events;  // (columns, field)
-  int32_t* counts;   // (columns)
+  int32_t* counts;   // (columns), -1 where a time is NaN
   int64_t field;     // slots of a receptive field
   int64_t first, columns;
 };
@@ -110,12 +110,16 @@ template <class T>
 __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Lists<T> lists) {
   __shared__ Arrival<T> shared[kSharedEvents];
   __shared__ int count;
+  __shared__ bool nan;
   const int64_t column = lists.first + blockIdx.x;
   const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
   const T* corner = inputs + column / p.positions() * p.sample_slots();
   const int64_t corner_slot = (y * p.width + x) * p.channels * p.slots;
   Event<T>* events = lists.events + blockIdx.x * lists.field;
-  if (threadIdx.x == 0) count = 0;
+  if (threadIdx.x == 0) {
+    count = 0;
+    nan = false;
+  }
   __syncthreads();
   // All of these are below 2^31, where a division is several times cheaper.
   const uint32_t field = lists.field, slots = p.slots, line = p.kernel_width * p.channels * p.slots;
@@ -128,6 +132,7 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
     }
     BATS_UNROLL
     for (uint32_t k = 0; k < kAhead; ++k) {
+      if (ahead[k] != ahead[k]) nan = true;
       if (!(ahead[k] >= T(0) && ahead[k] < end)) continue;
       const uint32_t i = first + k * blockDim.x;
       const int place = atomicAdd(&count, 1);
@@ -148,7 +153,7 @@ __global__ void gather(Problem p, const T* __restrict__ inputs, T end, T tau, Li
     __syncthreads();
     list_sorted(events, found, end, tau, events);
   }
-  if (threadIdx.x == 0) lists.counts[blockIdx.x] = found;
+  if (threadIdx.x == 0) lists.counts[blockIdx.x] = nan ? -1 : found;
 }
 
 // Calls visit(index, event, weight) for the events of the lane's column in time order. All threads of the block, of
@@ -185,21 +190,28 @@ __device__ void for_each_event(const Problem& p, const Lists<T>& lists, const La
   }
 }
 
+// Whether a neuron of a column with so many events, which ends with this `a`, is NaN.
+template <class T>
+__device__ bool is_nan(int64_t events, T a) {
+  return events < 0 || a - a != T(0);
+}
+
 template <class T>
 __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restrict__ kernel, T* times, int32_t* counts,
                          T* slopes, unsigned long long* overflow) {
   const Lane lane(p);
   const int64_t neuron = (lists.first + lane.block) * p.units + lane.unit;
+  const Event<T>* list = lists.events + lane.block * lists.field;
+  const int64_t listed = lists.counts[lane.block];
   // All trains of the block, coalesced; for_each_event waits for everybody before a spike can overwrite any of it.
   const int64_t block_trains = (neuron - threadIdx.x) * p.max_spikes;
-  for (int64_t i = threadIdx.x; i < lane.used * p.max_spikes; i += blockDim.x) times[block_trains + i] = kInfinity<T>;
+  for (int64_t i = threadIdx.x; i < lane.used * p.max_spikes; i += blockDim.x)
+    times[block_trains + i] = listed < 0 ? kNaN<T> : kInfinity<T>;
   times += neuron * p.max_spikes;
   slopes += neuron * p.max_spikes;
   int32_t count = 0;
   bool truncated = false;
   const T c = T(n.threshold_rate), half = T(0.5) / c;
-  const Event<T>* list = lists.events + lane.block * lists.field;
-  const int64_t listed = lists.counts[lane.block];
   T a = T(0), b = T(0), decay = T(0);  // decay since the event before
   for_each_event(p, lists, lane, kernel, [&](int64_t index, const Event<T>& event, T weight) {
     a = a * (decay * decay) + weight;
@@ -216,7 +228,9 @@ __global__ void simulate(Problem p, Neuron n, Lists<T> lists, const T* __restric
     if (lowest(a, b, c, half, event.growth) <= T(0)) b = T(fire(a, b, event.growth, n, spike));
   });
   if (!lane.active) return;
-  counts[neuron] = count;
+  const bool nan = is_nan(listed, a);
+  for (int64_t k = 0; nan && k < p.max_spikes; ++k) times[k] = slopes[k] = kNaN<T>;
+  counts[neuron] = nan ? 0 : count;
   if (truncated) atomicAdd(overflow, 1ULL);
 }
 
@@ -229,7 +243,7 @@ __global__ void find_peaks(Problem p, Neuron n, Lists<T> lists, const T* __restr
   for_each_event(p, lists, lane, kernel, [&](int64_t index, const Event<T>& event, T weight) {
     a += weight;
     b += weight;
-    if (!(event.growth > T(1))) return;
+    if (!(event.growth > T(1))) return;  // more input at the same time
     T value, where, rise;
     interval_peak(a, b, event.growth, event.decay, &value, &where, &rise);
     if (value > best) {
@@ -243,13 +257,29 @@ __global__ void find_peaks(Problem p, Neuron n, Lists<T> lists, const T* __restr
   });
   if (!lane.active) return;
   const int64_t neuron = (lists.first + lane.block) * p.units + lane.unit;
-  peak[neuron] = T(n.tau) * best;
   const Event<T>* list = lists.events + lane.block * lists.field;
-  const Peak<T> found = locate_peak(list, lists.counts[lane.block], start, at, slope, n);
+  const int64_t listed = lists.counts[lane.block];
+  const bool nan = is_nan(listed, a);
+  peak[neuron] = nan ? kNaN<T> : T(n.tau) * best;
+  const Peak<T> found = nan ? Peak<T>{kNaN<T>, kNaN<T>, -1} : locate_peak(list, listed, start, at, slope, n);
   times[neuron] = found.time;
   slopes[neuron] = found.slope;
   slots[neuron] = found.slot;
   ones[neuron] = T(1);
+}
+
+// Whether an input time has a gradient: it is a spike or NaN.
+template <class T>
+__device__ bool is_event(T time) {
+  return !(time < T(0) || time == kInfinity<T>);
+}
+
+// How many of the slots of a train are not empty.
+template <class T>
+__device__ int64_t spikes_of(const T* train, int64_t max_spikes) {
+  int64_t count = 0;
+  while (count < max_spikes && train[count] != kInfinity<T>) ++count;
+  return count;
 }
 
 template <class T>
@@ -258,8 +288,7 @@ __global__ void divide_by_slopes(Problem p, Neuron n, T min_slope, const T* time
   const int64_t neuron = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (neuron >= p.neurons()) return;
   const int64_t train = neuron * p.max_spikes;
-  int64_t count = 0;
-  while (count < p.max_spikes && times[train + count] < kInfinity<T>) ++count;
+  const int64_t count = spikes_of(times + train, p.max_spikes);
   Totals<T> sum{T(0), T(0), T(0)};
   Adjoint<T> adjoint;
   for (int64_t k = train + count - 1; k >= train; --k)
@@ -283,8 +312,7 @@ __global__ void list_echoes(Problem p, T tau, const T* __restrict__ times, const
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= echoes.columns * p.units) return;
   const int64_t train = (echoes.first * p.units + i) * p.max_spikes;
-  int64_t count = 0;
-  while (count < p.max_spikes && times[train + count] < kInfinity<T>) ++count;
+  const int64_t count = spikes_of(times + train, p.max_spikes);
   echoes.counts[i] = int32_t(count);
   int64_t place = i / p.units * p.max_spikes * p.units + i % p.units + count * p.units;
   T l1 = T(0), l2 = T(0), next = T(0);
@@ -351,7 +379,7 @@ __global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echo
     BATS_UNROLL
     for (int k = 0; k < kAhead; ++k) {
       const T time = ahead[k];
-      if (!(time >= T(0) && time < kInfinity<T>)) continue;
+      if (!is_event(time)) continue;
       const int32_t* counts = echoes.counts + int64_t(where[k]) * units + unit;
       int32_t count[kWeights];
       BATS_UNROLL
@@ -363,10 +391,10 @@ __global__ void sum_weights(Problem p, T tau, const T* __restrict__ inputs, Echo
         int32_t later = 0, last = count[w];  // the first spike after the input is in between
         while (later < last) {
           const int32_t middle = (later + last) / 2;
-          if (echoes.times[train + int64_t(middle) * units] > time)
-            last = middle;
-          else
+          if (echoes.times[train + int64_t(middle) * units] <= time)
             later = middle + 1;
+          else  // NaN too
+            last = middle;
         }
         if (later == count[w]) continue;
         const int64_t at = train + int64_t(later) * units;
@@ -412,7 +440,7 @@ __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, 
   if (threadIdx.x == 0) count = 0;
   __syncthreads();
   if (own < p.sample_slots()) {
-    if (inputs[own] >= T(0) && inputs[own] < kInfinity<T>)
+    if (is_event(inputs[own]))
       spikes[atomicAdd(&count, 1)] = own;
     else
       gradient[own] = T(0);
@@ -435,8 +463,8 @@ __global__ void gather_gradient(Problem p, T tau, const T* __restrict__ inputs, 
           for (int64_t unit = part; unit < p.units; unit += kShare) {
             const int64_t train = (neuron + unit) * p.max_spikes;
             T factor = T(0);
-            for (int64_t k = train; k < train + p.max_spikes && times[k] < kInfinity<T>; ++k) {
-              if (!(times[k] > time)) continue;
+            for (int64_t k = train; k < train + p.max_spikes && times[k] != kInfinity<T>; ++k) {
+              if (times[k] <= time) continue;
               const T e = std::exp((time - times[k]) / tau);
               factor += q[k] * (T(2) * e * e - e);
             }

@@ -27,14 +27,14 @@ template <class T>
 Inputs<T> find_inputs(const Problem& p, const Neuron& n, const T* times, const Parallel& parallel, Record<T>* record) {
   const T end = T(n.simulation_time), tau = T(n.tau);
   Inputs<T> inputs{std::vector<std::vector<Arrival<T>>>(p.columns()), nullptr, {}};
-  std::atomic<int64_t> bad{0};
+  std::atomic<int64_t> negative{0};
   parallel(p.columns(), 2 * p.rows() * p.slots, [&](int64_t first, int64_t last) {
     Gatherer<T> gatherer;
-    for (int64_t i = first; i < last; ++i) bad += gatherer.gather(p, times, i, end, &inputs.columns[i]);
+    for (int64_t i = first; i < last; ++i) negative += gatherer.gather(p, times, i, end, &inputs.columns[i]);
   });
-  if (bad)
-    throw std::invalid_argument("expected spike times of 0 or later, or inf. Received: " + std::to_string(bad) +
-                                " that are negative or NaN");
+  if (negative)
+    throw std::invalid_argument("expected spike times of 0 or later, or inf. Received: " + std::to_string(negative) +
+                                " that are negative");
   std::vector<int64_t> splits{0};
   for (const auto& column : inputs.columns) splits.push_back(splits.back() + int64_t(column.size()));
   const int64_t total = splits.back();
@@ -225,9 +225,16 @@ class TiledLayer final : public Layer<typename Tile::Number> {
           b.v[v] *= decay;
         }
       }
+      const uint64_t nan = lanes_not_finite(a, used(tile));
       const size_t before = crossings->size();
       for (int lane = 0; lane < used(tile); ++lane) {
         const int64_t unit = tile * Tile::width + lane, neuron = column * p_.units + unit;
+        if (nan >> lane & 1) {
+          peak[neuron] = times[neuron] = slopes[neuron] = kNaN<T>;
+          slots[neuron] = -1;
+          crossings->push_back({{events.size - 1, int32_t(unit)}, 0, kNaN<T>, kNaN<T>});
+          continue;
+        }
         const int32_t event = int32_t(where[lane / Tile::lanes][lane % Tile::lanes]);
         const T vertex = lane_array(at)[lane];
         const Peak<T> located = locate_peak(events.arrivals, events.size, event, vertex, lane_array(slope)[lane], n);

@@ -13,7 +13,7 @@ namespace bats::cpu {
 // item. No result depends on how the range is cut.
 using Parallel = std::function<void(int64_t total, int64_t cost, const std::function<void(int64_t, int64_t)>& work)>;
 
-// Input times that are NaN or negative are refused.
+// Negative input times are refused.
 template <class T>
 std::unique_ptr<Layer<T>> layer(const Problem& p, const Parallel& parallel);
 

@@ -2,7 +2,7 @@
 // problem.h. A call only queues work on `stream` (a cudaStream_t): nothing is allocated or waited for, and the results
 // are the same bits in every run. It returns nullptr, or what CUDA said of the launch that failed.
 //
-// Telling the caller of NaN and negative input times would take such a wait: here they count as inf.
+// Telling the caller of negative input times would take such a wait: here they count as inf.
 #ifndef TTFS_KERAS_CUDA_H_
 #define TTFS_KERAS_CUDA_H_
 

@@ -61,18 +61,18 @@ class Gatherer {
 
  public:
   // Appends the spikes before `end` in the receptive field of a column, in time order; those at equal times keep the
-  // order of their slots. Returns how many times are NaN or negative.
+  // order of their slots. Where a time is NaN, all are. Returns how many times are negative.
   int64_t gather(const Problem& p, const T* times, int64_t column, T end, std::vector<Arrival<T>>* arrivals) {
     const T* sample = times + column / p.positions() * p.sample_slots();
     const int64_t y = column % p.positions() / p.out_width(), x = column % p.positions() % p.out_width();
     const int64_t pixel = p.channels * p.slots, span = p.kernel_width * pixel;  // contiguous, a kernel row's worth
     const double rows_per_slot = 1.0 / double(p.slots);
-    int64_t bad = 0;
+    int64_t negative = 0, nan = 0;
     found_.resize(span + kAtOnce);
     for (int64_t line = 0; line < p.kernel_height; ++line) {
       const int64_t first = ((y + line) * p.width + x) * pixel;
       const T* slots = sample + first;
-      const int64_t found = find(slots, span, end, &bad);
+      const int64_t found = find(slots, span, end, &negative, &nan);
       arrivals->resize(arrivals->size() + found);
       Arrival<T>* arrival = arrivals->data() + arrivals->size() - found;
       for (int64_t i = 0; i < found; ++i) {
@@ -82,17 +82,21 @@ class Gatherer {
         arrival[i].slot = int32_t(first) + found_[i];
       }
     }
-    if (!bad) sort_by_time(arrivals, &scratch_);  // NaN cannot be sorted
-    return bad;
+    if (nan) {
+      for (Arrival<T>& arrival : *arrivals) arrival.time = kNaN<T>;
+    } else if (!negative) {
+      sort_by_time(arrivals, &scratch_);
+    }
+    return negative;
   }
 
  private:
   static constexpr int kAtOnce = 4;
   static constexpr uint64_t kTop = uint64_t(1) << 63;
 
-  // Lists in found_ the indices of the times before `end`, adds to `bad` the number of negative or NaN times, and
-  // returns the number found, which is meaningless if some are bad.
-  int64_t find(const T* times, int64_t size, T end, int64_t* bad) {
+  // Lists in found_ the indices of the times before `end` or NaN, counts times that are negative or NaN, and returns
+  // the number found.
+  int64_t find(const T* times, int64_t size, T end, int64_t* negative, int64_t* nan) {
     const Lanes<T> zero = {}, ends = zero + end;
     Truths<T> valid = at_most<T>(zero, zero);
     int64_t found = 0, k = 0;
@@ -116,10 +120,13 @@ class Gatherer {
     }
     for (; k < size; ++k) {
       found_[found] = int32_t(k);
-      found += times[k] < end;
+      found += !(times[k] >= end);
     }
     const int64_t checked = bits<T>(~valid) ? 0 : size - size % Tile::width;
-    *bad += std::count_if(times + checked, times + size, [](T time) { return !(time >= T(0)); });
+    for (const T* time = times + checked; time < times + size; ++time) {
+      *negative += *time < T(0);
+      *nan += *time != *time;
+    }
     return found;
   }
 

@@ -123,6 +123,15 @@ class Hits {
   Truths<T> truths_[Tile::vectors];
 };
 
+// A bit for each of the first `used` lanes that is NaN or infinite.
+template <class Tile>
+inline uint64_t lanes_not_finite(const Tile& tile, int used) {
+  using T = typename Tile::Number;
+  Hits<Tile> finite;
+  for (int v = 0; v < Tile::vectors; ++v) finite[v] = at_most<T>(tile.v[v] - tile.v[v], Lanes<T>());
+  return ~finite.lanes() & (~uint64_t(0) >> (64 - used));
+}
+
 // Adds to one SIMD lane. (Storing to the lane in memory would stall the next load of the whole register.)
 template <class Tile, class T>
 inline void add_to_lane(Tile* tile, int lane, T value) {

@@ -10,7 +10,9 @@
 // input there adds w to both. Nothing ever grows like exp(t/tau), so float32 lasts however long the simulation is.
 // (Input less than the precision of T times tau apart counts as simultaneous.)
 //
-// All conditions are of the form "spike if": NaN, for which every comparison is false, never becomes a spike.
+// All conditions are of the form "spike if": NaN, for which every comparison is false, never becomes a spike. A neuron
+// that ends with `a` not finite, because an input time was NaN or the weight of an input spike was not finite, gets NaN
+// in all slots of its train, a count of 0, and gradients that are NaN.
 #ifndef TTFS_KERAS_NEURON_H_
 #define TTFS_KERAS_NEURON_H_
 
@@ -31,6 +33,8 @@ template <class T>
 inline constexpr T kInfinity = std::numeric_limits<T>::infinity();
 template <class T>
 inline constexpr T kLargest = std::numeric_limits<T>::max();
+template <class T>
+inline constexpr T kNaN = std::numeric_limits<T>::quiet_NaN();
 
 // Constants of a layer. Roots are solved in float64 whatever T is, so all of them are kept in float64.
 struct Neuron {
@@ -54,7 +58,7 @@ struct Event {
 template <class T>
 BATS_DEVICE inline T growth_over(T seconds, T tau) {
   const T growth = std::exp(seconds / tau);
-  return growth < kInfinity<T> ? growth : kLargest<T>;
+  return growth == kInfinity<T> ? kLargest<T> : growth;
 }
 
 // The minimum of c E^2 - b E + a for E in (1, last], which is 0 or less if u reaches theta. It is at the vertex of the
@@ -116,7 +120,7 @@ class Adjoint {
     const T d = T(n.reset_rate);
     const T since = time < next_ ? time - next_ : T(0);
     later_ *= std::exp(since / T(n.tau));
-    const T q = slope > T(0) ? (gradient + d * later_) / (slope > min_slope ? slope : min_slope) : T(0);
+    const T q = slope <= T(0) ? T(0) : (gradient + d * later_) / (slope < min_slope ? min_slope : slope);
     totals->threshold += q;
     totals->delta_threshold += later_;  // the effect of the reset on the membrane at later spikes
     totals->tau += time * (q * slope - d * later_);

@@ -67,6 +67,20 @@ struct Simulation {
       times[(unit - first) * max_spikes + crossing->index] =
           spike_time(events.arrivals, events.size, event, crossing->growth, n);
     }
+    for (int v = 0; v < Tile::vectors; ++v) a.v[v] *= decay;  // NaN if a time is
+    if (const uint64_t lanes = lanes_not_finite(a, used)) make_nan(lanes, before, events.size - 1);
+  }
+
+  // Puts one crossing in place of those of the neurons in those lanes: it makes their gradients NaN.
+  __attribute__((noinline)) void make_nan(uint64_t lanes, size_t before, int32_t last_event) {
+    auto is_nan = [&](const Crossing<T>& crossing) { return lanes >> (crossing.place.unit - first) & 1; };
+    crossings->erase(std::remove_if(crossings->begin() + before, crossings->end(), is_nan), crossings->end());
+    for (; lanes; lanes &= lanes - 1) {
+      const int lane = __builtin_ctzll(lanes);
+      std::fill_n(times + lane * max_spikes, max_spikes, kNaN<T>);
+      counts[lane] = 0;
+      crossings->push_back({{last_event, first + lane}, 0, kNaN<T>, kNaN<T>});
+    }
   }
 
   // Adds the spikes of the neurons in those lanes, except for their times, which take logarithms, and returns b after

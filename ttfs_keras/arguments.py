@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import ml_dtypes
+
 
 def require(owner, *conditions):
     """Raise one ValueError that lists every condition that does not hold.
@@ -33,3 +35,8 @@ def count(value):
 def positive(value):
     """Whether a value is a finite number above 0."""
     return finite(value) and value > 0
+
+
+def epsilon(dtype):
+    """Return the spacing of a type of floats at 1, bfloat16's too, which NumPy does not know."""
+    return float(ml_dtypes.finfo(dtype).eps)

@@ -1,11 +1,14 @@
 """The command `ttfs-keras`, also `python -m ttfs_keras` and `python main.py`: one flag for each setting of a run."""
 
+import contextlib
 import dataclasses
 import logging
+import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
+import tensorflow as tf
 from absl import app, flags
 
 from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError
@@ -48,11 +51,47 @@ def _run_as_flags_say(arguments: Sequence[str]) -> None:
     logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler(sys.stdout))
     logger.propagate = False  # absl's own handler would print everything again
+    with _signals() as received:
+        try:
+            run(Configuration(**values), replay)
+        except (ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError) as error:
+            _end(str(error), 2)
+        except KeyboardInterrupt as error:
+            _end(str(error) or "Interrupted before anything was written", 128 + received[0])
+        except OSError as error:
+            _end(
+                f"{error.filename}: {error.strerror}. Files written before are whole" if error.filename else str(error),
+                2,
+            )
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            what = str(error).split("}} ")[-1].partition(" on /job:")[0].partition("\n")[0]
+            _end(
+                f"Out of memory: {what}. Smaller networks, batches (--batch_size) or data (--train_samples) take less",
+                2,
+            )
+
+
+def _end(message: str, status: int) -> NoReturn:
+    sys.stderr.write(f"{message}\n")
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Turn the first SIGINT or SIGTERM into a KeyboardInterrupt and yield the list that its number comes into."""
+    received: list[int] = []
+
+    def stop(number, frame):
+        if not received:  # else what the first one has set off comes to its end
+            received.append(number)
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        run(Configuration(**values), replay)
-    except (ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main() -> None:

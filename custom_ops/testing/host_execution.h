@@ -7,6 +7,7 @@
 #ifndef TTFS_KERAS_HOST_EXECUTION_H_
 #define TTFS_KERAS_HOST_EXECUTION_H_
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include <functional>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -93,7 +95,9 @@ class Block {
   static constexpr size_t kStack = 64 << 10;
 
   struct Thread {
-    ucontext_t context;
+    ucontext_t context;  // to start it
+    jmp_buf place;       // to go on
+    bool started = false;
     std::vector<char> stack;
     int barrier;  // the line where it waits
     void* fake_stack;
@@ -115,7 +119,11 @@ class Block {
     threadIdx.x = index;
     void* fake_stack;
     __sanitizer_start_switch_fiber(&fake_stack, current_->stack.data(), kStack);
-    swapcontext(&scheduler_, &current_->context);
+    // Unlike swapcontext, jumps make no system call.
+    if (!_setjmp(scheduler_)) {
+      if (std::exchange(current_->started, true)) _longjmp(current_->place, 1);
+      setcontext(&current_->context);
+    }
     __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
   }
 
@@ -123,7 +131,7 @@ class Block {
     Thread* thread = current_;
     thread->barrier = line;
     __sanitizer_start_switch_fiber(&thread->fake_stack, scheduler_stack_, scheduler_stack_size_);
-    swapcontext(&thread->context, &scheduler_);
+    if (!_setjmp(thread->place)) _longjmp(scheduler_, 1);
     __sanitizer_finish_switch_fiber(thread->fake_stack, &scheduler_stack_, &scheduler_stack_size_);
   }
 
@@ -139,7 +147,7 @@ class Block {
   Thread* current_ = nullptr;
   const std::function<void()>* work_ = nullptr;
   std::minstd_rand random_;
-  ucontext_t scheduler_;
+  jmp_buf scheduler_;
   const void* scheduler_stack_ = nullptr;
   size_t scheduler_stack_size_ = 0;
 };

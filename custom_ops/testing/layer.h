@@ -23,7 +23,6 @@ struct Case {
   double drive = 3;            // of a neuron by all its inputs, in units of what fires it; in the mean and as deviation
   double filled = 0.5;         // share of the input slots with a spike
   int64_t distinct_times = 0;  // few of them make ties
-  bool nan_weights = false;    // some of them
   bool small_workspace = false;  // the smallest that works
 };
 
@@ -136,7 +135,6 @@ struct Data {
     const double events = std::max(1.0, c.filled * c.p.rows() * c.p.slots), firing = 4 * c.n.threshold_rate;
     for (T& weight : kernel) {
       weight = T(c.drive * firing * (1 / events + (2 * uniform(random) - 1) / std::sqrt(events)));
-      if (c.nan_weights && uniform(random) < 0.01) weight = std::numeric_limits<T>::quiet_NaN();
     }
     for (T& value : gradient) value = T(2 * uniform(random) - 1);
   }

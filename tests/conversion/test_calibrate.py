@@ -116,3 +116,30 @@ def test_data_free_needs_fixed_sizes():
     model = keras.Sequential([keras.Input((None, None, 1)), layers.Conv2D(2, 3, padding="same", activation="relu")])
     with pytest.raises(tk.ConversionError, match="data_free: expected inputs of fixed shape"):
         tk.convert(model, np.zeros((2, 5, 5, 1)), data_free=True)
+
+
+@pytest.mark.parametrize("form", ["array", "data set"])
+def test_zeros_calibrate_nothing(model, form):
+    zeros = np.zeros((5, 3, 4, 2))
+    data = zeros if form == "array" else tf.data.Dataset.from_tensor_slices(zeros).batch(2)
+    with pytest.raises(tk.ConversionError, match=r"calibration_data: expected inputs like those .*zeros only"):
+        tk.convert(model, data)
+    zeros[4, 0, 0, 0] = 0.5
+    tk.convert(model, data if form == "array" else tf.data.Dataset.from_tensor_slices(zeros).batch(2))
+    tk.convert(model, np.zeros((5, 3, 4, 2)), data_free=True)
+
+
+def test_layers_that_never_spike_are_named(caplog):
+    model = sequential((2,), dense(3, activation="relu", name="first"), dense(2, activation="relu", name="second"))
+    model.layers[0].set_weights([np.ones((2, 3)), np.zeros(3)])
+    model.layers[1].set_weights([np.ones((3, 2)), np.full(2, -9.0)])
+    snn = tk.convert(model, np.full((4, 2), 0.5))
+    (record,) = caplog.records
+    assert record.name == "ttfs_keras" and record.levelname == "WARNING"
+    assert "calibration: no spike in second: " in record.getMessage()
+    assert [float(layer.window) for layer in spiking(snn)] == [pytest.approx(1.5), 1.0]
+    caplog.clear()
+    tk.convert(model, np.full((4, 2), 0.5), data_free=True)
+    model.layers[1].bias.assign(np.full(2, -2.0))
+    tk.convert(model, np.full((4, 2), 0.5))
+    assert not caplog.records

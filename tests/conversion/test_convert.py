@@ -376,3 +376,35 @@ def test_batches_of_any_size(samples):
     model = small()
     snn = tk.convert(model, images(model))
     assert snn(images(model, samples=samples)).shape == (samples, 4)
+
+
+def tiny(factor):
+    """Return a model whose hidden activations are a factor times their usual size, and inputs."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((20,)), layers.Dense(30, "relu", name="small"), layers.Dense(3)])
+    model.layers[0].kernel.assign(factor * model.layers[0].kernel)
+    return model, np.random.default_rng(0).uniform(size=(50, 20))
+
+
+@pytest.mark.parametrize("windows", ["layer", "shared"])
+def test_windows_too_narrow_for_the_time_axis_are_refused(windows):
+    model, x = tiny(1e-20)
+    with pytest.raises(tk.ConversionError, match="at least 65536 float64 times") as error:
+        tk.convert(model, x, windows=windows)
+    assert "\n  small: " in str(error.value) and "windows='unit'" in str(error.value)
+    snn = tk.convert(model, x, windows="unit")
+    for times in tk.spike_times(snn, x)["small"], tk.simulate(snn, x).spike_times["small"]:
+        assert len(np.unique(times[np.isfinite(times)])) == np.isfinite(times).sum() > 500
+
+
+def test_the_narrowest_window_that_is_taken():
+    """It holds 2**16 of the float64 numbers at its end, which lies between 1 and 2."""
+    least = 2**16 * np.spacing(1.0)
+    model, x = tiny(1.0)
+    largest = tk.ttfs.schedule(tk.convert(model, x))["small"]
+    factor = least / (largest.end - largest.start)
+    snn = tk.convert(tiny(1.01 * factor)[0], x)
+    times = tk.spike_times(snn, x)["small"]
+    assert len(np.unique(times[np.isfinite(times)])) > 0.9 * np.isfinite(times).sum()
+    with pytest.raises(tk.ConversionError, match="small: "):
+        tk.convert(tiny(0.99 * factor)[0], x)

@@ -1,7 +1,11 @@
+import collections
+
 import h5py
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
 
 import ttfs_keras as tk
@@ -235,3 +239,157 @@ def test_sequential_and_functional_models(tmp_path):
     kernel, bias = np.ones((3, 2)), np.full(2, 2.0)
     assert tk.load_legacy_h5(model, write(tmp_path / "w.h5", {"end": [kernel, bias]})).matched == (("end", "end"),)
     np.testing.assert_array_equal(model(np.ones((1, 3))), [[5, 5]])
+
+
+# What is in a model: "dense", "norm", ("again", n), the n-th of those before it once more, or (frozen, [...]), a model.
+LEAVES = st.sampled_from(["dense", "norm"]) | st.tuples(st.just("again"), st.integers(0, 3))
+FROZEN = st.booleans()
+
+
+def frozen(leaves):
+    return st.tuples(FROZEN, leaves)
+
+
+CONTENTS = st.recursive(
+    st.lists(frozen(LEAVES), min_size=1, max_size=4),
+    lambda inner: st.lists(frozen(LEAVES | inner), min_size=1, max_size=4),
+    max_leaves=10,
+)
+
+
+def built(library, content, names, thaw=False):
+    """Return a model of 3 features of either Keras; `names` is called with what a layer is and names it."""
+    made = []
+
+    def model(content, name):
+        x = inputs = library.Input((3,), dtype="float64")
+        for fixed, what in content:
+            if what in ("dense", "norm"):
+                kind = library.layers.Dense if what == "dense" else library.layers.BatchNormalization
+                arguments = {"units": 3} if what == "dense" else {}
+                made.append(kind(**arguments, name=names(what), dtype="float64"))
+            elif isinstance(what, list):
+                made.append(model(what, names("model")))
+            elif made:
+                x = made[what[1] % len(made)](x)
+                continue
+            else:
+                continue
+            x = made[-1](x)
+            if fixed and not thaw:
+                made[-1].trainable = False
+        return library.Model(inputs, x, name=name)
+
+    return model(content, "whole")
+
+
+def named(first, names=KERAS2):
+    """Return a function that names layers as Keras does, from a first number on."""
+    counts = collections.Counter()
+
+    def name(what):
+        counts[what] += 1
+        number = first + counts[what] - 1
+        return f"{names.get(what, what)}_{number}" if number else names.get(what, what)
+
+    return name
+
+
+def filled(twin):
+    """Give a Keras-2 model random weights, and return what it makes of random inputs, with these."""
+    random = np.random.default_rng(0)
+    for v in twin.variables:
+        v.assign(random.uniform(0.3, 2, v.shape) if "variance" in v.name else random.normal(0, 0.7, v.shape))
+    x = random.normal(size=(4, 3))
+    return x, np.asarray(twin(x))
+
+
+@settings(deadline=None, max_examples=60)
+@given(CONTENTS, st.sampled_from([0, 1, 9]), st.booleans())
+def test_nested_frozen_and_shared_models(tf_keras, tmp_path_factory, content, first, thaw):
+    """Names are those of the file or count on from another number; what is frozen now need not be what was."""
+    path = tmp_path_factory.mktemp("nested") / "old.h5"
+    twin = built(tf_keras, content, named(0))
+    x, expected = filled(twin)
+    twin.save_weights(path)
+    model = built(keras, content, named(first), thaw)
+    if model.weights:
+        tk.load_legacy_h5(model, path)
+    np.testing.assert_allclose(model(x), expected, rtol=TOLERANCE["float64"], atol=TOLERANCE["float64"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(CONTENTS)
+def test_nested_models_of_other_names_are_right_or_refused(tf_keras, tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("nested") / "old.h5"
+    twin = built(tf_keras, content, named(0))
+    x, expected = filled(twin)
+    twin.save_weights(path)
+    model = built(keras, content, named(1, {"dense": "linear", "norm": "scale", "model": "part"}))
+    if model.weights:
+        before = model.get_weights()
+        try:
+            tk.load_legacy_h5(model, path)
+        except tk.WeightsError as error:
+            assert "expected layers within it as in the file, " in str(error)
+            for old, new in zip(before, model.get_weights(), strict=True):
+                np.testing.assert_array_equal(old, new)
+            return
+    np.testing.assert_allclose(model(x), expected, rtol=TOLERANCE["float64"], atol=TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        [(True, "dense"), (False, "dense")],
+        [(False, "norm"), (False, "dense"), (False, "norm")],
+        [(False, "norm"), (True, "norm")],
+    ],
+    ids=["frozen dense", "norm dense norm", "norm norm"],
+)
+@pytest.mark.parametrize("names", [KERAS2, {"dense": "linear", "norm": "scale"}], ids=["same", "other"])
+def test_weights_of_equal_shapes_are_not_swapped(tf_keras, tmp_path, inner, names):
+    content = [(False, inner), (False, "dense")]
+    twin = built(tf_keras, content, named(0))
+    x, expected = filled(twin)
+    twin.save_weights(tmp_path / "old.h5")
+    model = built(keras, content, named(0, names))
+    if names is KERAS2:
+        tk.load_legacy_h5(model, tmp_path / "old.h5")
+        np.testing.assert_allclose(model(x), expected, rtol=TOLERANCE["float64"])
+    else:
+        kind = inner[0][1]
+        refused(model, tmp_path / "old.h5", f"model: expected layers .*{KERAS2[kind]}.*Received: {names[kind]}")
+
+
+def test_layers_within_a_model_are_told_apart_by_their_shapes(tf_keras, tmp_path):
+    def stack(library, dense_, norm_, last):
+        some = [library.layers.Dense(4, name=dense_), library.layers.BatchNormalization(name=norm_)]
+        inner = library.Sequential([library.Input((3,)), *some, library.layers.Dense(5, name=last)], name="inner")
+        some[0].trainable = False
+        return library.Sequential([library.Input((3,)), inner])
+
+    twin = stack(tf_keras, "a", "b", "c")
+    x, expected = filled(twin)
+    twin.save_weights(tmp_path / "old.h5")
+    model = stack(keras, "first", "second", "third")
+    tk.load_legacy_h5(model, tmp_path / "old.h5")
+    np.testing.assert_allclose(model(x), expected, rtol=TOLERANCE["float32"], atol=TOLERANCE["float32"])
+
+
+def test_wrapped_layers_and_cells(tf_keras, tmp_path):
+    def stack(library):
+        kind = library.layers
+        inner = library.Sequential(
+            [library.Input((4,)), kind.BatchNormalization(), kind.Dense(4), kind.BatchNormalization()]
+        )
+        some = [kind.Bidirectional(kind.LSTM(2, return_sequences=True)), kind.TimeDistributed(inner), kind.GRU(3)]
+        return library.Sequential([library.Input((3, 4)), *some])
+
+    twin = stack(tf_keras)
+    random = np.random.default_rng(1)
+    twin.set_weights([random.uniform(0.2, 1, w.shape) for w in twin.get_weights()])
+    twin.save_weights(tmp_path / "old.h5")
+    model, x = stack(keras), np.random.default_rng(0).normal(size=(2, 3, 4))
+    tk.load_legacy_h5(model, tmp_path / "old.h5")
+    np.testing.assert_allclose(model(x), twin(x), rtol=TOLERANCE["float32"], atol=TOLERANCE["float32"])

@@ -1,9 +1,12 @@
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
 
 import ttfs_keras as tk
+from tests.tolerances import FLOAT32
 from ttfs_keras import bats
 from ttfs_keras.network.answers import Answers, mean
 from ttfs_keras.network.graph import Graph
@@ -96,3 +99,38 @@ def test_cards_of_one_sigmoid_of_one_hot_labels_and_of_two_outputs():
     number = keras.Model(inputs, layers.Dense(1)(hidden))
     card = tk.metric_card(number, x, np.zeros(40))
     assert card["accuracy"] is None and card["agreement"] is None
+
+
+HEADS = {
+    "classes": lambda values: [layers.Dense(values)],
+    "softmax": lambda values: [layers.Dense(values, "softmax"), layers.Dropout(0.3)],
+    "labels": lambda values: [layers.Dense(values, "sigmoid")],
+    "labels apart": lambda values: [layers.Dense(values), layers.Activation("sigmoid"), layers.Identity()],
+}
+
+
+@given(
+    name=st.sampled_from(sorted(HEADS)),
+    places=st.sampled_from([(), (2,), (2, 3)]),  # an answer for each sample, step or pixel
+    values=st.integers(1, 4),
+    form=st.sampled_from(["plain", "list", "float", "last axis", "one-hot"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_head_is_read_as_keras_reads_it_with_labels_of_any_form(name, places, values, form, seed):
+    kind = name.split()[0].replace("softmax", "classes")
+    values += kind == "classes"
+    random = np.random.default_rng(seed)
+    scores = random.uniform(size=(7, *places, values))
+    answers = reading(*HEADS[name](values), shape=(*places, 4))
+    assert answers.kind == kind
+    if kind == "labels":
+        y, metric = random.integers(0, 2, scores.shape), keras.metrics.BinaryAccuracy()
+        forms = {"last axis": y[..., 0] if values == 1 else y}
+    else:
+        y, metric = random.integers(0, values, scores.shape[:-1]), keras.metrics.SparseCategoricalAccuracy()
+        forms = {"last axis": y[..., None], "one-hot": np.eye(values)[y]}
+    metric.update_state(y, scores)
+    given_as = {"list": y.tolist(), "float": y.astype(float), **forms}.get(form, y)
+    assert answers.accuracy(scores, given_as) == pytest.approx(float(metric.result()), abs=FLOAT32)
+    assert answers.agreement(scores, scores) == 1.0

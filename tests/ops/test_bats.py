@@ -250,21 +250,43 @@ def test_slots_without_a_spike_pass_no_gradient(ops):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_bad_weights_never_fire(ops, bad):
-    problem = CASES["dense"]
-    kernel = problem.kernel.copy()
+@pytest.mark.parametrize("max_spikes", [1, 30])
+def test_a_weight_that_is_not_finite_makes_the_neurons_nan_that_it_reaches(ops, bad, max_spikes):
+    problem = replace(CASES["dense"], max_spikes=max_spikes)
+    kernel, times = problem.kernel.copy(), problem.times.copy()
     kernel[0, 0, 2, 1] = bad
-    broken = replace(problem, kernel=kernel)
-    times, _, _ = run(ops, broken)
-    expected, _, _ = run(ops, problem)
-    assert not np.isnan(times).any()
-    np.testing.assert_array_equal(np.delete(times, 1, axis=3), np.delete(expected, 1, axis=3))
-    # Up to the input with that weight the neuron is well.
-    arrival = problem.times[:, 0, 0, 2].min(axis=-1)[:, np.newaxis]
-    before = expected[:, 0, 0, 1] <= arrival
-    np.testing.assert_array_equal(times[:, 0, 0, 1], np.where(before, expected[:, 0, 0, 1], np.inf))
+    times[0, 0, 0, 2] = np.inf  # no spike comes through that weight
+    broken, problem = replace(problem, kernel=kernel, times=times), replace(problem, times=times)
+    reached = np.zeros(oracle.output_shape(problem), bool)
+    reached[:, 0, 0, 1] = (times[:, 0, 0, 2] < problem.simulation_time).any(axis=-1)
+    assert 0 < reached[:, 0, 0, 1].sum() < len(reached)
+    (found, counts, _), (expected, sound, _) = run(ops, broken), run(ops, problem)
+    np.testing.assert_array_equal(found, np.where(reached[..., np.newaxis], np.nan, expected))
+    np.testing.assert_array_equal(counts, np.where(reached, 0, sound))
     found = gradients(ops, broken, upstream(problem))
-    assert all(np.isfinite(gradient).all() for gradient in found.values())
+    assert np.isnan(found["times"]).any() and np.isnan(found["kernel"][0, 0, :, 1]).any()
+    peaks, peak_times = run_peaks(ops, broken)
+    expected, when = run_peaks(ops, problem)
+    np.testing.assert_allclose(peaks, np.where(reached, np.nan, expected), rtol=0, atol=FLOAT64)
+    np.testing.assert_allclose(peak_times, np.where(reached, np.nan, when), rtol=0, atol=FLOAT64)
+
+
+@pytest.mark.parametrize("name", ["dense", "convolution"])
+def test_a_time_that_is_nan_makes_the_neurons_nan_that_see_it(ops, name):
+    problem = CASES[name]
+    times = problem.times.copy()
+    times[1, 0, 0, 0, 0] = np.nan
+    broken = replace(problem, times=times)
+    seen = np.zeros(oracle.output_shape(problem), bool)
+    seen[1, 0, 0] = True
+    (found, counts, _), (expected, sound, _) = run(ops, broken), run(ops, problem)
+    np.testing.assert_array_equal(found, np.where(seen[..., np.newaxis], np.nan, expected))
+    np.testing.assert_array_equal(counts, np.where(seen, 0, sound))
+    found = gradients(ops, broken, upstream(problem))
+    assert np.isnan(found["times"][1]).any() and not np.isnan(found["times"][0]).any()
+    assert np.isnan(found["kernel"]).any()
+    (peaks, _), (expected, _) = run_peaks(ops, broken), run_peaks(ops, problem)
+    np.testing.assert_allclose(peaks, np.where(seen, np.nan, expected), rtol=0, atol=FLOAT64)
 
 
 @pytest.mark.parametrize("delta_threshold", [1e-1, 1e-2, 1e-4])

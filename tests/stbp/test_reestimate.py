@@ -7,6 +7,7 @@ from tests.stbp.networks import digits, small_network
 from tests.tolerances import FLOAT32
 from ttfs_keras import stbp
 from ttfs_keras.network.graph import Graph, layers_of
+from ttfs_keras.stbp import reestimate
 
 
 def norms(model):
@@ -54,6 +55,18 @@ def test_a_network_of_few_steps_is_as_good_in_inference_as_in_training():
     stbp.reestimate_statistics(model, x, batch_size=64)
     np.testing.assert_allclose(model(x, training=False), expected, atol=FLOAT32 * 10)
     assert far > 0.1
+
+
+def test_moving_statistics_settle_once_their_first_values_have_faded():
+    model = network()
+    assert reestimate.unsettled(model) == norms(model)
+    first, *others = norms(model)
+    for layer in others:
+        layer.steps.assign(88)
+    first.steps.assign(87)
+    assert reestimate.unsettled(model) == [first] and 0.9**88 < reestimate.SETTLED < 0.9**87
+    first.trainable = False  # keeps what it has
+    assert reestimate.unsettled(model) == []
 
 
 def test_models_without_such_layers_are_refused():

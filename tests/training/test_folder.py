@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ttfs_keras import ConfigurationError
+from ttfs_keras.training import folder as folder_module
 from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.record import resume
 
@@ -78,3 +81,32 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="logging_dir: expected a folder to write to"):
         RunFolder(tmp_path / "file" / "run")
+
+
+def test_one_run_at_a_time(tmp_path):
+    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
+    for _ in range(2):
+        with first.locked():
+            first.start(FLAGS, resume=False)  # does not give up the lock
+            with pytest.raises(ConfigurationError, match=r"no other run writes to. Received: .* process \d+ "):
+                second.locked().__enter__()
+    with second.locked():
+        pass
+
+
+def test_a_dead_process_locks_nothing(tmp_path):
+    code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / ".lock")], **pipes) as process:
+        process.stdout.readline()
+        with pytest.raises(ConfigurationError, match="no other run"):
+            RunFolder(tmp_path).locked().__enter__()
+        process.kill()
+    with RunFolder(tmp_path).locked():
+        pass
+
+
+def test_without_locks_it_says_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(folder_module, "fcntl", None)
+    with RunFolder(tmp_path).locked(), RunFolder(tmp_path).locked():
+        assert "do not start two runs in it" in caplog.text

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests import tolerances
+from tests.files.limits import file_size
 from tests.training.interruption import whole_and_resumed
 from ttfs_keras import ConfigurationError, WeightsError
 from ttfs_keras.data import load
@@ -121,6 +122,26 @@ def test_a_crash_at_any_moment_then_resume_equals_the_uninterrupted_run(tmp_path
     assert losses[0] == losses[1] and len(losses[0]) == 4
 
 
+def test_a_disk_that_fills_keeps_the_last_good_state(tmp_path):
+    settings = {"units": 64, "noise": 0.02}
+    folder, _ = trained(tmp_path, epochs=1, **settings)
+    before = {name: (folder / name).read_bytes() for name in ("state.keras", "best.weights.h5")}
+    with file_size(50_000), pytest.raises(OSError, match=r"File too large: '.*best\.weights\.h5'"):
+        trained(tmp_path, epochs=2, resume=True, **settings)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert [path.name for path in folder.glob(".*")] == [".lock"]
+    trained(tmp_path, epochs=2, resume=True, **settings)
+    assert read_metrics(folder / "metrics.csv")["epoch"] == [1, 2]
+
+
+def test_a_log_that_cannot_be_written_ends_the_run(tmp_path):
+    trained(tmp_path, epochs=0)
+    with file_size(10), pytest.raises(OSError, match=r"File too large: '.*(flags\.txt|run\.log|environment\.json)'"):
+        trained(tmp_path, epochs=0, resume=True)
+    with run_module._logged(tmp_path / "run.log"), file_size(10), pytest.raises(OSError, match=r"'.*run\.log'"):
+        run_module.logger.info("more than ten bytes")
+
+
 def test_a_killed_process_resumes_to_the_same_result(tmp_path):
     flags = [f"--logging_dir={tmp_path / 'cut'}", "--units=32", "--epochs=12", "--save=True", "--noise=0.02"]
     command = [sys.executable, str(ROOT / "main.py"), *flags]
@@ -169,6 +190,35 @@ def broken_models(folder):
         "mismatched.weights.h5": "expected weights of FC2",
         "good.weights.h5": None,
     }
+
+
+@pytest.mark.parametrize("form", ["Sequential", "dict"])
+def test_a_model_without_neurons_is_mapped_and_trained(tmp_path, form):
+    inputs = keras.Input((28, 28, 1))
+    logits = keras.layers.Dense(10)(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, {"logits": logits})
+    if form == "Sequential":
+        model = keras.Sequential([inputs, keras.layers.Flatten(), keras.layers.Dense(10)])
+    model.save(tmp_path / "linear.keras")
+    folder, card = trained(tmp_path, model_name="custom", load="linear.keras", epochs=1)
+    assert card["agreement_before"] == 1.0 and card["spikes_per_neuron"] is None
+    assert json.loads((folder / "card.json").read_text()) == card
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built:UserWarning")
+def test_models_of_other_inputs_and_outputs_are_refused(tmp_path):
+    inputs, more = keras.Input((28, 28, 1)), keras.Input((28, 28, 1))
+    flat = keras.layers.Flatten()(inputs)
+    outputs = [keras.layers.Dense(10)(flat), keras.layers.Dense(3)(flat)]
+    models = {
+        r"Received: .*\(None, 10\), \(None, 3\)": keras.Model(inputs, outputs),
+        r"Received: .*1\), \(None, 28": keras.Model([inputs, more], keras.layers.Add()([outputs[0], outputs[0]])),
+        "Sequential model that is built": keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)]),
+    }
+    for message, model in models.items():
+        model.save(tmp_path / "custom.keras")
+        with pytest.raises(WeightsError, match=f"custom.keras: .*{message}"):
+            trained(tmp_path, model_name="custom", load="custom.keras", epochs=0)
 
 
 def test_files_that_do_not_fit_are_refused_before_anything_is_written(tmp_path):

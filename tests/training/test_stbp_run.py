@@ -77,10 +77,25 @@ def test_training_stops_early_and_the_best_weights_are_restored(tmp_path):
     losses = read_metrics(folder / "metrics.csv")["val_loss"]
     assert len(losses) < 6 and losses.index(min(losses)) == len(losses) - 2
     best = keras.saving.load_model(folder / "STBP.keras")
-    values = [np.asarray(v) for v in best.variables]
+    values = [np.asarray(v) for v in best.trainable_variables]
     best.load_weights(folder / "best.weights.h5")
-    for a, b in zip(values, best.variables, strict=True):
+    for a, b in zip(values, best.trainable_variables, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_short_runs_end_with_statistics_of_the_final_weights(tmp_path, caplog):
+    folder, card = trained(tmp_path, epochs=2, save=True, validation=0.0, patience=0)
+    assert card["statistics_reestimated_on"] == 96
+    assert "estimated again on 96 training images: moving ones need more than 6 steps" in caplog.text
+    saved, x = weights(folder / "STBP.keras"), load("DIGITS", None, 96, 40).x_train
+    last = keras.saving.load_model(folder / "state.keras")
+    moving = [np.asarray(v) for v in last.variables]
+    stbp.reestimate_statistics(last, x, 32)
+    for a, b in zip(saved, last.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not all(np.array_equal(a, b) for a, b in zip(saved, moving, strict=True))
+    _, card = trained(tmp_path, epochs=0, load=str(folder / "STBP.keras"), save=True)
+    assert card["statistics_reestimated_on"] is None  # not trained
 
 
 def test_one_architecture_in_every_way(tmp_path):

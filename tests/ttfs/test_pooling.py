@@ -70,3 +70,27 @@ def test_signs_are_weights_that_do_not_train():
 def test_signed_pooling_of_channels_first_is_refused():
     with pytest.raises(ValueError, match="channels_last"):
         tk.TTFSMaxPooling2D(signed=True, data_format="channels_first")
+
+
+@pytest.mark.parametrize("in_a_graph", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+def test_nan_stays_in_its_sample(signed, in_a_graph):
+    lead = lead_times((3, 4, 4, 2)).astype("float32")
+    lead[1, 0, 3, 1] = np.nan
+    snn = keras.Sequential([
+        keras.Input((4, 4, 2)), tk.TTFSConv2D(3, 3, padding="same", bias_initializer="ones"),
+        tk.TTFSMaxPooling2D(signed=signed), keras.layers.Flatten(), tk.TTFSReadout(2),
+    ])  # fmt: skip
+    # In a graph TensorFlow fuses a convolution with a ReLU, which loses NaN.
+    outputs = snn.predict(lead, verbose=0) if in_a_graph else snn(lead).numpy()
+    assert np.isnan(outputs).all(axis=1).tolist() == [False, True, False]
+    assert np.isfinite(outputs[[0, 2]]).all()
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["MaxPooling", "GlobalMaxPooling"])
+def test_nan_passes_pools_of_every_rank(rank, kind):
+    lead = np.ones((2, *[4] * rank, 3), "float32")
+    lead[0, ..., 0] = np.nan
+    pooled = getattr(tk, f"TTFS{kind}{rank}D")()(lead).numpy()
+    assert np.isnan(pooled[0]).all() and (pooled[1] == 1).all()

@@ -5,7 +5,6 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from ttfs_keras import arguments, ops
-from ttfs_keras.bats import not_a_number
 
 __all__ = ["conv2d", "dense"]
 
@@ -35,8 +34,8 @@ def dense(
         min_slope: lower bound of du/dt at a spike in the gradient; 0: none.
 
     Returns:
-        (times, counts): `(batch, post, max_spikes)` ascending, inf for none; int32 `(batch, post)`. Trains are NaN
-        where an input time of the sample is NaN or a weight of the neuron is not finite.
+        (times, counts): `(batch, post, max_spikes)` ascending, inf for none; int32 `(batch, post)`. All times
+        of a neuron are NaN, and its count 0, if an input time is NaN or the weight of an input spike is not finite.
 
     Raises:
         ValueError: lists all ranks, sizes, dtypes and constants that cannot work.
@@ -104,11 +103,9 @@ def fire(
     """
     times, kernel = tf.convert_to_tensor(times), tf.convert_to_tensor(kernel)
     constants = check(times, kernel, spatial, tau_s, threshold, delta_threshold, max_spikes, simulation_time)
-    affected = not_a_number.affected(times, kernel)
-    image, filters = _as_image(*_without_nan(times, kernel, affected))
+    image, filters = _as_image(times, kernel)
     spikes, counts, overflow = ops.spikes(image, filters, **constants, max_spikes=max_spikes, min_slope=min_slope)
-    spikes, counts = _from_image(spatial, spikes, counts)
-    return not_a_number.with_nan(spikes, times, kernel, affected), counts, overflow
+    return *_from_image(spatial, spikes, counts), overflow
 
 
 def peaks(times: tf.Tensor, kernel: tf.Tensor, tau_s: Constant, simulation_time: Constant) -> tf.Tensor:
@@ -117,17 +114,9 @@ def peaks(times: tf.Tensor, kernel: tf.Tensor, tau_s: Constant, simulation_time:
     Shapes: `times` and `kernel` as those of `dense` or `conv2d`, to `(batch, ..., neurons)`.
     """
     tau_s, simulation_time = (_scalar(value, times.dtype) for value in (tau_s, simulation_time))
-    image, filters = _as_image(*_without_nan(times, kernel, not_a_number.affected(times, kernel)))
+    image, filters = _as_image(times, kernel)
     found, _ = ops.peaks(image, filters, tau_s, simulation_time)
     return _from_image(kernel.shape.rank - 1, found)[0]
-
-
-def _without_nan(times, kernel, affected):
-    """Return times and kernel as the op takes them: on a CPU it refuses times that are NaN."""
-    return (
-        not_a_number.without_nan(times, affected, float("inf")),
-        not_a_number.without_nan(kernel, affected, 0.0),
-    )
 
 
 def _as_image(times, kernel):

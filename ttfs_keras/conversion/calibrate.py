@@ -1,13 +1,17 @@
 """Window widths from the activations that calibration data cause."""
 
+import logging
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.errors import ConversionError
 from ttfs_keras.ttfs.premature import bounds, overshoots
 from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import positive_quantile
+
+_LOG = logging.getLogger("ttfs_keras")
 
 # Samples whose potentials are followed before the windows open; and samples times neurons, to bound the time.
 SCANNED, FOLLOWED = 1024, 2**26
@@ -35,10 +39,17 @@ def set_windows(
         margin: zeta.
         quantile: in (0, 1], or None for the maximum.
         data_free: from the positive weights alone.
+
+    Raises:
+        ConversionError: all data are 0. Layers that never fire on data are warned of, since other data may fire them.
     """
     if data_free:
         widths = bounds(populations, clips)
     else:
+        if not any(array.any() for batch in data for array in batch):
+            raise ConversionError(
+                "calibration_data: expected inputs like those to come, which give the windows. Received: zeros only"
+            )
         measured = _widths(populations, data, margin, quantile)
         exact = quantile is None and margin >= 0
         widths = {
@@ -50,7 +61,11 @@ def set_windows(
             for batch in _first(data, populations):
                 above = overshoots(populations, batch, {name: widths[name] for name in free})
                 widths |= {name: max(widths[name], overshoot) for name, overshoot in above.items()}
-    # A layer that never fires has no scale of its own; any window will do.
+    if not data_free and (silent := [name for name, width in widths.items() if width <= 0]):
+        _LOG.warning(
+            "calibration: no spike in %s: their windows are 1 wide, and data that make them spike may be inexact",
+            ", ".join(silent),
+        )
     return {name: width if width > 0 else 1.0 for name, width in widths.items()}
 
 

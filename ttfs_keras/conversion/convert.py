@@ -17,10 +17,12 @@ from ttfs_keras.conversion.verify import compare
 from ttfs_keras.errors import ConversionError
 from ttfs_keras.network.graph import Graph
 from ttfs_keras.network.inputs import Inputs
+from ttfs_keras.ttfs.schedule import schedule
 from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 
 BATCH = 128  # samples at a time in calibration
+TIMES = 2**16  # float64 numbers that a window holds at least, so that its spikes can be told apart
 CHECKED = 32  # samples on which the result is compared with its source
 NAMES, REASONS = 8, 12  # at most, of an error
 WINDOWS = ("layer", "shared", "unit")
@@ -48,6 +50,7 @@ def convert(
         model: built Sequential or Functional model; it is not changed.
         calibration_data: array `(samples, ...)` of its inputs; a list of arrays, or a dict by name, for several inputs;
             or a `tf.data.Dataset` of batches, which is passed over several times. For the windows and the verification.
+            A warning names layers that it makes no spike in, whose windows nothing is known of.
         input_range: (p, q), the range of the inputs.
         margin: zeta, the room above X_n in a window, t_max - t_min = (1 + zeta) X_n; negative ones saturate.
         quantile: in (0, 1]: X_n is this quantile of the positive activations instead of their maximum.
@@ -66,7 +69,8 @@ def convert(
 
     Raises:
         ConversionError: lists every operation that cannot be mapped, or what is wrong with weights, arguments or
-            calibration data, or in which layer the network is not exact.
+            calibration data, or the windows that hold fewer than 2**16 float64 times where they stand on the time axis
+            (none with windows="unit"), or in which layer the network is not exact.
 
     Example:
         >>> relu = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
@@ -94,6 +98,8 @@ def convert(
         snn = _emit(graph, front, network)
     else:
         network.close(widths)
+    if windows != "unit":
+        _check_windows(snn, widths)
     if verification and quantile is None and margin >= 0 and not perturbation:
         _check(snn, model, data.first(CHECKED))
     return snn
@@ -207,6 +213,21 @@ def _applied(rule, call, received, network, spiking):
     if spiking and any(isinstance(value, Digital) for value in found):
         raise NO_RULE
     return found
+
+
+def _check_windows(snn, widths):
+    """Raise a ConversionError that lists all windows whose times are too few to tell spikes apart."""
+    ends = {name: window.end for name, window in schedule(snn).items()}
+    narrow = [
+        f"{name}: {width:.3g} wide, up to {ends[name]:.6g}: {width / np.spacing(ends[name]):.3g} times"
+        for name, width in widths.items()
+        if width < TIMES * np.spacing(ends[name])
+    ]
+    if narrow:
+        raise ConversionError(
+            f"Expected windows that hold at least {TIMES} float64 times where they stand on the time axis. "
+            "Received:\n  " + "\n  ".join(narrow) + "\nUse windows='unit'"
+        )
 
 
 def _check(snn, model, x):

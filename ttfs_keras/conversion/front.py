@@ -86,6 +86,11 @@ class Encoded(dict):
         self._graph = graph
         self._network = network
         self._tensors = dict(zip(graph.inputs, self.inputs, strict=True))
+        dtypes = [source.dtype for source in graph.model.inputs]
+        dtypes += [getattr(call.operation, "compute_dtype", None) for call in graph.calls]
+        # The range is taken off before Keras rounds values to what a layer computes in.
+        known = [dtype for dtype in dtypes if dtype is not None and "float" in dtype]
+        self._dtype = keras.backend.result_type(*known) if known else keras.config.floatx()
 
     def __missing__(self, symbol: Symbol) -> Emitted:
         tensor = self._tensor(symbol)
@@ -97,7 +102,7 @@ class Encoded(dict):
             name = "encoder" if len(self.inputs) == 1 else f"encoder_{tensor.name}"
         encoder = TTFSEncoder(
             (low, high), perturbation=self._network.perturbation, name=self._network.unique(name),
-            dtype=symbol.dtype if "float" in symbol.dtype else None,
+            dtype=self._dtype,
         )  # fmt: skip
         self[symbol] = Emitted(symbol.shape, np.full(1, high - low), np.full(1, low), encoder(tensor), spikes=True)
         return self[symbol]

@@ -9,7 +9,7 @@ from keras import layers
 
 from ttfs_keras.conversion.moves import check_linear, moved_constants
 from ttfs_keras.conversion.registry import Refusal
-from ttfs_keras.conversion.values import Deferred, Digital, Emitted, affine
+from ttfs_keras.conversion.values import Deferred, Digital, Emitted, affine, widest
 from ttfs_keras.network.fold import fold_input, fold_output, weights_of
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
@@ -257,12 +257,12 @@ class Network:
         """Return the sum of some values less that of others, as potentials."""
         tensors = [[self.realise(value) for value in values] for values in (added, subtracted)]
         totals = [
-            layers.Add(name=self.unique(f"{name}_sum"), dtype=group[0].dtype)(group) if len(group) > 1 else group[0]
+            layers.Add(name=self.unique(f"{name}_sum"), dtype=widest(group))(group) if len(group) > 1 else group[0]
             for group in tensors
             if group
         ]
         if len(totals) > 1:
-            subtract = layers.Subtract(name=self.unique(f"{name}_rails"), dtype=totals[0].dtype)
+            subtract = layers.Subtract(name=self.unique(f"{name}_rails"), dtype=widest(totals))
             totals = [subtract(totals)]
         return Emitted(tuple(totals[0].shape), tensor=totals[0])
 
@@ -290,7 +290,7 @@ class Network:
         """
         known = [cause for value in values if isinstance(value, Digital) for cause in value.causes]
         tensors = [self.read_out(value).tensor for value in values]
-        changes = {"dtype": tensors[0].dtype} if isinstance(call.operation, layers.Layer) else {}
+        changes = {"dtype": widest(tensors)} if isinstance(call.operation, layers.Layer) else {}
         changes |= {} if name is None else {"name": self.unique(name)}
         causes = tuple(dict.fromkeys([*known, *causes]))
         return [Digital(tensor, causes) for tensor in self.copies(call, tensors, **changes)]

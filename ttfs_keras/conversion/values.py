@@ -88,6 +88,11 @@ def affine(value: Any, scale: Any, offset: Any) -> Any:
     return replace(value, scale=value.scale * scale, offset=value.offset * scale + offset)
 
 
+def widest(tensors: Any) -> str:
+    """Return the name of the dtype that holds what all of some tensors hold."""
+    return keras.backend.result_type(*(tensor.dtype for tensor in tensors))
+
+
 def channels_last(layer: Any) -> None:
     """Raise `Refusal` if a layer's channels come first."""
     if getattr(layer, "data_format", "channels_last") != "channels_last":

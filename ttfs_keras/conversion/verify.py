@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.arguments import epsilon
 from ttfs_keras.files.atomic import write_text
 from ttfs_keras.network.graph import Graph, evaluate
 from ttfs_keras.network.inputs import Inputs
@@ -17,6 +18,7 @@ from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import Clip
 
 BATCH = 32
+ROUNDINGS = 16  # epsilons of a half precision that an output may be off: a rounding for each of some layers
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Report:
             the source's two largest outputs are no further apart than twice the error.
         premature_spikes, saturated_spikes: sums over the layers.
         tolerance: relative to the largest output.
+        dtype: the coarsest in which the two models compute.
         samples: how many were compared.
         layers: tuple of `LayerReport`.
     """
@@ -60,6 +63,7 @@ class Report:
     premature_spikes: int
     saturated_spikes: int
     tolerance: float
+    dtype: str
     samples: int
     layers: tuple[LayerReport, ...]
 
@@ -67,7 +71,8 @@ class Report:
         width = max([5, *(len(layer.name) for layer in self.layers)])
         lines = [
             f"{'passed' if self.passed else 'NOT EXACT'}: largest error of an output {self.max_abs_error:.3g} "
-            f"(tolerance {self.tolerance:g} of the largest), agreement {self.agreement:.4f} on {self.samples} samples",
+            f"(tolerance {self.tolerance:g} of the largest, {self.dtype}), "
+            f"agreement {self.agreement:.4f} on {self.samples} samples",
             f"{'layer':<{width}} {'max abs error':>14} {'spikes/neuron':>14} {'premature':>10} {'saturated':>10}",
         ]
         for layer in self.layers:
@@ -92,14 +97,16 @@ class Report:
         return text
 
 
-def verify(snn: keras.Model, model: keras.Model, x: Any, tolerance: float = 1e-4) -> Report:
+def verify(snn: keras.Model, model: keras.Model, x: Any, tolerance: float | None = None) -> Report:
     """Compare a spiking network with the ReLU model it was mapped from.
 
     Args:
         snn: result of `convert`, fine-tuned or not.
         model: its source.
         x: inputs, see `ttfs_keras.network.inputs.Inputs`.
-        tolerance: largest error of an output that passes, relative to the largest output.
+        tolerance: largest error of an output that passes, relative to the largest output; None for 1e-4, or 16 times
+            the epsilon of the coarsest dtype in which a layer computes where that is more (0.016 in float16, 0.13 in
+            bfloat16).
 
     Returns:
         `Report`; `str()` is a table, `.to_json(path)` a file.
@@ -114,12 +121,25 @@ def verify(snn: keras.Model, model: keras.Model, x: Any, tolerance: float = 1e-4
         >>> report.agreement, report.premature_spikes, [layer.name == relu.layers[0].name for layer in report.layers]
         (1.0, 0, [True])
     """
-    return compare(snn, model, x, tolerance, premature=True)
+    return compare(
+        snn, model, x, 1e-4 if tolerance is None else tolerance, premature=True, strict=tolerance is not None
+    )
 
 
-def compare(snn: keras.Model, model: keras.Model, x: Any, tolerance: float, premature: bool) -> Report:
-    """Return what `verify` does; without `premature`, premature spikes, which take longest to find, are left out."""
+def compare(
+    snn: keras.Model, model: keras.Model, x: Any, tolerance: float, premature: bool, strict: bool = False
+) -> Report:
+    """Return what `verify` does.
+
+    Args:
+        snn, model, x: as for `verify`.
+        tolerance: raised to 16 epsilons of the coarsest dtype unless `strict`.
+        premature: whether to look for premature spikes, which take longest to find.
+        strict: whether the tolerance is the caller's.
+    """
     source, populations = Graph(model), Populations(snn)
+    dtype = _coarsest(source, populations.graph)
+    tolerance = tolerance if strict else max(tolerance, ROUNDINGS * epsilon(dtype))
     outputs = {call.name: call.outputs[0] for call in source.calls}
     compared = {name: outputs[name] for name in populations.maps if name in outputs}
     calls = source.needed(list(compared.values()))
@@ -136,6 +156,7 @@ def compare(snn: keras.Model, model: keras.Model, x: Any, tolerance: float, prem
 
         populations.visit(batch, count)
         for received, expected in zip(evaluate(snn, batch), evaluate(model, batch), strict=True):
+            received, expected = tf.cast(received, tf.float64), tf.cast(expected, tf.float64)
             errors.append(float(tf.reduce_max(tf.abs(received - expected))))
             largest.append(float(tf.reduce_max(tf.abs(expected))))
             equal.append(np.asarray(tf.argmax(received, -1) == tf.argmax(expected, -1)).ravel())
@@ -149,9 +170,16 @@ def compare(snn: keras.Model, model: keras.Model, x: Any, tolerance: float, prem
         premature_spikes=early,
         saturated_spikes=saturated,
         tolerance=tolerance,
+        dtype=dtype,
         samples=samples,
         layers=layers,
     )
+
+
+def _coarsest(*graphs):
+    """Return the name of the coarsest dtype in which layers compute."""
+    policies = (getattr(call.operation, "compute_dtype", None) for graph in graphs for call in graph.calls)
+    return max({dtype for dtype in policies if dtype is not None and "float" in dtype}, key=epsilon, default="float32")
 
 
 class _Tally:
@@ -167,7 +195,10 @@ class _Tally:
         neuron, potential = population.neuron, population.potential
         lead = neuron(potential)
         if reference is not None:
-            self.error = max(self.error, float(tf.reduce_max(tf.abs(lead * neuron.unit - reference))))
+            self.error = max(
+                self.error,
+                float(tf.reduce_max(tf.abs(tf.cast(lead, tf.float64) * neuron.unit - tf.cast(reference, tf.float64)))),
+            )
         self.spikes += int(tf.math.count_nonzero(neuron.spike_counts(lead)))
         self.neurons += int(tf.size(lead))
         # Clipped neurons are held until their window opens; that they would fire early is what the clip means.

@@ -16,7 +16,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path: file to write; its folder is created.
 
     Raises:
-        OSError: the folder or file cannot be written; `path` is then what it was before.
+        OSError: the folder or file cannot be written; `path`, which the error names, is then what it was before.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,6 +25,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:  # a full disk does not say which file
+        raise OSError(error.errno, error.strerror, str(path)) if error.errno else error from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -20,6 +20,6 @@ MOVES = (
     image.PadImages,
 )  # fmt: skip
 # Every value of their outputs is a sum of the inputs' values with fixed weights.
-SUMS = (numpy.Cumsum, numpy.Diff, numpy.Mean, numpy.Sum, image.Resize)
+SUMS = (numpy.Cumsum, numpy.Mean, numpy.Sum, image.Resize)
 
 CUSTOM_SCALE, LAYER_SCALE = inception_resnet_v2.CustomScaleLayer, convnext.LayerScale

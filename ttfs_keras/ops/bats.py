@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ttfs_keras.ops import reference
+from ttfs_keras.ops.derivatives import no_second_derivative
 from ttfs_keras.ops.library import library
 
 
@@ -10,8 +11,8 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
     """Simulate a layer of current-based LIF neurons exactly, event by event (Bacho & Chu, arXiv 2212.09500).
 
     du/dt = -u/tau + v, dv/dt = -v/tau_s, tau = 2 tau_s; an input spike adds its weight to v; u reaching the threshold
-    is a spike and takes delta_threshold off u. Differentiable in times, kernel, threshold, delta_threshold and tau_s;
-    one backward sweep over the events gives the exact gradients. All tensors share a dtype, float32 or float64.
+    is a spike and takes delta_threshold off u. Differentiable in times, kernel, threshold, delta_threshold and tau_s,
+    once; one backward sweep over the events gives the exact gradients. All tensors share a dtype, float32 or float64.
 
     Args:
         times: input spikes (batch, height, width, channels, slots) in seconds, any order, inf for none; a dense
@@ -25,11 +26,14 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
 
     Returns:
         (times, counts, overflow): (batch, out_height, out_width, units, max_spikes) ascending, inf for none;
-        int32 (batch, out_height, out_width, units); int64 scalar, the neurons that would have fired once more.
+        int32 (batch, out_height, out_width, units); int64 scalar, the neurons that would have fired once more. A neuron
+        with an input time that is NaN, or an input spike whose weight is not finite, has a count of 0, NaN in all slots
+        of its train and NaN gradients.
 
     Raises:
-        tf.errors.InvalidArgumentError: shapes do not fit, a scalar is not positive, or (on a CPU) a time is NaN or
-            negative; a GPU ignores such spikes.
+        NotImplementedError: a gradient of a gradient is asked for.
+        tf.errors.InvalidArgumentError: shapes do not fit, a scalar is not positive, or (on a CPU) a time is negative; a
+            GPU ignores such spikes.
     """
     raw = library()
     if raw is None:
@@ -54,7 +58,7 @@ def peaks(times, kernel, tau_s, simulation_time):
 
     Returns:
         (peaks, peak_times), both (batch, out_height, out_width, units): in units of u, -inf without input spikes; in
-        seconds, inf without.
+        seconds, inf without; NaN as in `spikes`.
 
     Raises:
         tf.errors.InvalidArgumentError: as `spikes`.
@@ -115,3 +119,7 @@ def _peaks_gradient(op, gradient, *_):
     inputs_part = tf.reduce_sum(tf.where(tf.math.is_finite(times), times, 0) * times_gradient)
     tau_s_gradient = (tf.reduce_sum(gradient * own) - inputs_part) / tau_s
     return times_gradient + tf.reshape(moved, shape), kernel_gradient, tau_s_gradient, None
+
+
+for _name in ("Coefficients", "TimesGradient", "KernelGradient"):
+    tf.RegisterGradient(f"TtfsKeras>Bats{_name}")(no_second_derivative)

@@ -7,6 +7,8 @@ Newton step on the closed form of the membrane potential, summed over all inputs
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.ops.derivatives import once
+
 
 def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, max_spikes, min_slope=0.0):
     """Simulate a layer of current-based LIF neurons exactly, event by event (Bacho & Chu, arXiv 2212.09500).
@@ -23,11 +25,12 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
     be unknown.
     """
     _check(times, threshold, delta_threshold, tau_s, simulation_time)
+    times, kernel, threshold, delta_threshold, tau_s = map(once, (times, kernel, threshold, delta_threshold, tau_s))
     tau = 2 * tau_s
     bounds, rows = _events(times, kernel, tf.stop_gradient(simulation_time))
     inputs = [tf.stop_gradient(x) for x in (bounds, rows, kernel, threshold, delta_threshold, tau)]
-    found, slopes = _simulate(max_spikes, *inputs)
-    counts = tf.reduce_sum(tf.cast(found < np.inf, tf.int32), axis=-1)
+    found, slopes, nan = _simulate(max_spikes, *inputs)
+    counts = tf.reduce_sum(tf.cast((found < np.inf) & ~nan[..., tf.newaxis], tf.int32), axis=-1)
     overflow = tf.reduce_sum(tf.cast(counts > max_spikes, tf.int64))
     found, slopes = found[..., :max_spikes], slopes[..., :max_spikes]
 
@@ -35,6 +38,7 @@ def spikes(times, kernel, threshold, delta_threshold, tau_s, simulation_time, ma
     drive, _ = _potential(tf.gather_nd(found, where), where[:, 0], where[:, 1], bounds, rows, kernel, tau)
     drive = tf.scatter_nd(where, drive, tf.shape(found, tf.int64))
     found += _shifts(found, slopes, drive, threshold, delta_threshold, tau, min_slope)
+    found += _nan(nan, bounds, kernel)[..., tf.newaxis]
     shape = _output_shape(times, kernel)
     return tf.reshape(found, [*shape, max_spikes]), tf.reshape(tf.minimum(counts, max_spikes), shape), overflow
 
@@ -58,21 +62,23 @@ def peaks(times, kernel, tau_s, simulation_time):
         tf.errors.InvalidArgumentError: as `spikes`.
     """
     _check(times, tau_s, simulation_time)
+    times, kernel, tau_s = map(once, (times, kernel, tau_s))
     tau = 2 * tau_s
     bounds, rows = _events(times, kernel, tf.stop_gradient(simulation_time))
-    at, edge = _find_peaks(*[tf.stop_gradient(x) for x in (bounds, rows, kernel, tau)])
+    at, edge, nan = _find_peaks(*[tf.stop_gradient(x) for x in (bounds, rows, kernel, tau)])
     where = tf.where(at < np.inf)
     u, slope = _potential(tf.gather_nd(at, where), where[:, 0], where[:, 1], bounds, rows, kernel, tau)
     edge = tf.gather_nd(bounds, tf.stack([where[:, 0], tf.gather_nd(edge, where)], axis=1))
     u += tf.stop_gradient(slope) * (edge - tf.stop_gradient(edge))
     u = tf.tensor_scatter_nd_update(tf.fill(tf.shape(at), tf.constant(-np.inf, u.dtype)), where, u)
+    u, at = u + _nan(nan, bounds, kernel), tf.where(nan, np.nan, at)
     shape = _output_shape(times, kernel)
     return tf.reshape(u, shape), tf.reshape(at, shape)
 
 
 def _check(times, *scalars):
     tf.debugging.assert_positive(tf.stack(scalars), "expected positive thresholds, tau_s and simulation_time")
-    bad = tf.math.count_nonzero(~(times >= 0))
+    bad = tf.math.count_nonzero(times < 0)
     tf.debugging.assert_equal(bad, tf.zeros_like(bad), "expected spike times of 0 or later, or inf")
 
 
@@ -84,8 +90,8 @@ def _events(times, kernel, simulation_time):
     """Return the input spikes of each column, a position of a sample, in time order.
 
     Returns:
-        (bounds, rows): (columns, events + 1) times, ending with and padded with simulation_time; (columns, events)
-        rows of the kernel, seen as a matrix.
+        (bounds, rows): (columns, events + 1) times, ending with and padded with simulation_time, all NaN if one of them
+        is; (columns, events) rows of the kernel, seen as a matrix.
     """
     _, height, width, channels, _ = times.shape
     kernel_height, kernel_width = kernel.shape[:2]
@@ -94,11 +100,12 @@ def _events(times, kernel, simulation_time):
     pixels = ((y + dy) * width + x + dx).reshape(-1, kernel_height * kernel_width)
     fields = tf.gather(tf.reshape(times, [batch, height * width, channels * slots]), pixels, axis=1)
     fields = tf.reshape(fields, [batch * len(pixels), pixels.shape[1] * channels * slots])
-    early = fields < simulation_time
+    fields += tf.reduce_sum(tf.where(tf.math.is_nan(fields), fields, 0), axis=1, keepdims=True)
+    early = ~(fields >= simulation_time)  # NaN too
     count = tf.maximum(tf.reduce_max(tf.reduce_sum(tf.cast(early, tf.int32), axis=1)), 0)  # 0 for an empty batch
     order = tf.argsort(tf.where(early, fields, np.inf), axis=1, stable=True)[:, :count]
     fields = tf.gather(fields, order, batch_dims=1)
-    bounds = tf.where(fields < simulation_time, fields, simulation_time)
+    bounds = tf.where(fields >= simulation_time, simulation_time, fields)
     return tf.concat([bounds, tf.fill([tf.shape(bounds)[0], 1], simulation_time)], axis=1), order // slots
 
 
@@ -109,8 +116,21 @@ def _crosses(a, b, c, first, last):
     return (end | peak) & (a > 0) & (b > 0)
 
 
+def _nan(nan, bounds, kernel):
+    """Return NaN, and such gradients of times and kernel, for these neurons (columns, units), and 0 for the others."""
+    source = tf.reduce_sum(bounds, axis=1, keepdims=True) + tf.reduce_sum(kernel, axis=(0, 1, 2))
+    return tf.where(nan, tf.where(nan, tf.constant(np.nan, source.dtype), 0) * source, 0)
+
+
+def _not_finite(a, growth):
+    """Tell where the membrane is not finite after an event; those that pad a list take no time."""
+    return ~tf.math.is_finite(a) & ~(growth <= 1)
+
+
 def _simulate(max_spikes, bounds, rows, kernel, threshold, delta_threshold, tau):
     """Return spike times and u' there, (columns, units, max_spikes + 1): a slot more, to see who would go on firing.
+
+    The third result, (columns, units), says which neurons are NaN: an input time is, or a weight is not finite.
 
     Relative to the last event, u = tau (b/E - a/E^2) with E = e^(t/tau): nothing grows with the time since 0. Roots
     are solved in float64. All tests are positive, so that NaN never fires.
@@ -123,7 +143,7 @@ def _simulate(max_spikes, bounds, rows, kernel, threshold, delta_threshold, tau)
     exact_c, exact_d = tf.cast(threshold, tf.float64) / exact_tau, tf.cast(delta_threshold, tf.float64) / exact_tau
     c = tf.cast(exact_c, dtype)
 
-    def receive(event, a, b, counts, times, slopes):
+    def receive(event, a, b, nan, counts, times, slopes):
         weights, last = tf.gather(kernel, rows[:, event]), growth[:, event, tf.newaxis]
         a, b, first = a + weights, b + weights, tf.ones_like(a)
         start, stop = bounds[:, event, tf.newaxis], bounds[:, event + 1, tf.newaxis]
@@ -151,25 +171,27 @@ def _simulate(max_spikes, bounds, rows, kernel, threshold, delta_threshold, tau)
         hit = _crosses(a, b, c, first, last) & (last > 1)  # else there is more input at the same time
         state = hit, b, first, counts, times, slopes
         _, b, _, counts, times, slopes = tf.while_loop(lambda hit, *_: tf.reduce_any(hit), fire, state)
-        return event + 1, a / (last * last), b / last, counts, times, slopes
+        a, b = a / (last * last), b / last
+        return event + 1, a, b, nan | _not_finite(a, last), counts, times, slopes
 
     rest = tf.zeros([columns, units], dtype)
     trains = [columns, units, max_spikes + 1]
-    state = 0, rest, rest, tf.zeros_like(rest, tf.int32), tf.fill(trains, tf.constant(np.inf, dtype))
-    state = tf.while_loop(lambda event, *_: event < events, receive, (*state, tf.zeros(trains, dtype)))
-    return state[-2:]
+    state = 0, rest, rest, tf.zeros_like(rest, tf.bool), tf.zeros_like(rest, tf.int32)
+    state = *state, tf.fill(trains, tf.constant(np.inf, dtype)), tf.zeros(trains, dtype)
+    *_, nan, _, times, slopes = tf.while_loop(lambda event, *_: event < events, receive, state)
+    return times, slopes, nan
 
 
 def _find_peaks(bounds, rows, kernel, tau):
     """Return, (columns, units), when u is largest, and the index in bounds of the event that cuts it off, or the last.
 
-    Neurons without input get inf.
+    Neurons without input get inf. The third result says which neurons are NaN, as in `_simulate`.
     """
     dtype, units = bounds.dtype, kernel.shape[3]
     kernel = tf.reshape(kernel, [-1, units])
     columns, events = tf.shape(rows)[0], tf.shape(rows)[1]
 
-    def receive(event, a, b, best, at, edge):
+    def receive(event, a, b, nan, best, at, edge):
         weights = tf.gather(kernel, rows[:, event])
         a, b = a + weights, b + weights
         start, stop = bounds[:, event, tf.newaxis], bounds[:, event + 1, tf.newaxis]
@@ -181,12 +203,13 @@ def _find_peaks(bounds, rows, kernel, tau):
         best = tf.where(higher, value, best)
         at = tf.where(higher, tf.where(inside, start + tau * tf.math.log(vertex), stop), at)
         edge = tf.where(higher, tf.where(inside, events, event + 1), edge)
-        return event + 1, a / (growth * growth), b / growth, best, at, edge
+        a, b = a / (growth * growth), b / growth
+        return event + 1, a, b, nan | _not_finite(a, growth), best, at, edge
 
     rest = tf.zeros([columns, units], dtype)
-    state = 0, rest, rest, rest - np.inf, rest + np.inf, tf.fill([columns, units], events)
-    *_, at, edge = tf.while_loop(lambda event, *_: event < events, receive, state)
-    return at, tf.cast(edge, tf.int64)
+    state = 0, rest, rest, tf.zeros_like(rest, tf.bool), rest - np.inf, rest + np.inf, tf.fill([columns, units], events)
+    *_, nan, _, at, edge = tf.while_loop(lambda event, *_: event < events, receive, state)
+    return at, tf.cast(edge, tf.int64), nan
 
 
 def _potential(at, column, unit, bounds, rows, kernel, tau):

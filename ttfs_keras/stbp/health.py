@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ttfs_keras.network.graph import Graph
 from ttfs_keras.stbp.lif import LIF
-from ttfs_keras.stbp.tdbn import check_trained
+from ttfs_keras.stbp.tdbn import ThresholdDependentBatchNormalization, check_trained
 
 _LOG = logging.getLogger("ttfs_keras")
 
@@ -22,6 +22,9 @@ class HealthCheck(keras.callbacks.Callback):
 
         health/inside/<layer>    share of potentials where the surrogate is more than half as high as at its peak
         health/rate/<layer>      spikes per neuron and time step
+        health/mean/<norm>       distance of a sample's mean to the moving one of a tdBN layer, in moving standard
+                                 deviations, as root mean square over channels
+        health/variance/<norm>   sample's variance over the moving one, as geometric mean over channels
         health/gradient/<block>  L2 norm of the loss's gradient by the block's weights
         health/silent_layers, health/saturated_layers
 
@@ -34,6 +37,8 @@ class HealthCheck(keras.callbacks.Callback):
         y: labels `(samples,)` or what the model's loss takes.
         silent: rate below which a layer counts as silent.
         saturated: rate above which a layer counts as saturated.
+        shift: distance of means above which the statistics of a tdBN layer are warned of; as are variances that differ
+            by a factor of more than 1 + `shift`.
 
     Raises:
         ValueError: x and y differ in length, or are fewer than 2.
@@ -48,7 +53,7 @@ class HealthCheck(keras.callbacks.Callback):
         ['health/rate/lif']
     """
 
-    def __init__(self, x: Any, y: Any, silent: float = 1e-3, saturated: float = 0.95):
+    def __init__(self, x: Any, y: Any, silent: float = 1e-3, saturated: float = 0.95, shift: float = 1.0):
         super().__init__()
         if len(x) != len(y) or len(x) < 2:
             raise ValueError(f"Expected as many labels as inputs, and at least 2. Received: {len(y)} and {len(x)}")
@@ -56,10 +61,12 @@ class HealthCheck(keras.callbacks.Callback):
         self.y = y
         self.silent = silent
         self.saturated = saturated
+        self.shift = shift
 
     def on_train_begin(self, logs=None):
         graph = Graph(self.model)
         self._graph, self._neurons = graph, graph.once(LIF)
+        self._norms = graph.once(ThresholdDependentBatchNormalization)
         self._blocks: dict[str, list] = {}
         for layer in graph.model.layers:
             self._blocks.setdefault(layer.name.partition("_")[0], []).extend(layer.trainable_variables)
@@ -79,10 +86,20 @@ class HealthCheck(keras.callbacks.Callback):
             overdrive = layer.potentials(inputs) - layer.parameters(inputs.dtype)[0]
             inside.append(tf.reduce_mean(tf.cast(layer.surrogate.inside(overdrive), tf.float32)))
             rates.append(tf.reduce_mean(spikes))
-        return inside, rates, norms, outputs
+        return inside, rates, norms, [self._differences(call, tensors) for call in self._norms.values()], outputs
+
+    def _differences(self, call, tensors):
+        """Return how far mean and variance of a batch norm's inputs are from the moving ones."""
+        layer, inputs = call.operation, tensors[call.inputs[0]]
+        mean, variance = tf.nn.moments(tf.cast(inputs, layer.moving_mean.dtype), list(range(inputs.shape.rank - 1)))
+        moving = layer.moving_variance + layer.epsilon
+        distance = tf.sqrt(tf.reduce_mean((mean - layer.moving_mean) ** 2 / moving))
+        return distance, tf.exp(tf.reduce_mean(tf.math.log((variance + layer.epsilon) / moving)))
 
     def on_epoch_end(self, epoch, logs=None):
-        inside, rates, norms, outputs = self._measure(tf.convert_to_tensor(self.x), tf.convert_to_tensor(self.y))
+        inside, rates, norms, differences, outputs = self._measure(
+            tf.convert_to_tensor(self.x), tf.convert_to_tensor(self.y)
+        )
         inside = dict(zip(self._neurons, map(float, inside), strict=True))
         rates = dict(zip(self._neurons, map(float, rates), strict=True))
         trained = [name for name, block in self._blocks.items() if block]
@@ -92,10 +109,28 @@ class HealthCheck(keras.callbacks.Callback):
         found |= {f"health/rate/{name}": rate for name, rate in rates.items()}
         found |= {f"health/gradient/{name}": float(norm) for name, norm in zip(trained, norms, strict=True)}
         found |= {"health/silent_layers": float(len(silent)), "health/saturated_layers": float(len(saturated))}
+        moved = {name: tuple(map(float, both)) for name, both in zip(self._norms, differences, strict=True)}
+        for name, (distance, ratio) in moved.items():
+            found |= {f"health/mean/{name}": distance, f"health/variance/{name}": ratio}
         if logs is not None:
             logs.update(found)
         blind = [name for name, share in inside.items() if not share]
         self._warn(epoch + 1, silent, saturated, blind, np.asarray(outputs))
+        self._warn_of_statistics(epoch + 1, moved)
+
+    def _warn_of_statistics(self, epoch, moved):
+        far = [
+            f"{name} ({distance:.2g}, {ratio:.2g})"
+            for name, (distance, ratio) in moved.items()
+            if not (distance <= self.shift and 1 / (1 + self.shift) <= ratio <= 1 + self.shift)
+        ]
+        if far:
+            _LOG.warning(
+                "epoch %d: moving statistics are not those of the sample; layers, with the distance of its mean in "
+                "moving standard deviations, and its variance as a multiple of the moving one: %s. Train on, or call "
+                "stbp.reestimate_statistics",
+                epoch, ", ".join(far),
+            )  # fmt: skip
 
     def _warn(self, epoch, silent, saturated, blind, outputs):
         if silent:

@@ -9,6 +9,17 @@ from ttfs_keras.network.graph import layers_of
 from ttfs_keras.network.inputs import Inputs
 from ttfs_keras.stbp.tdbn import ThresholdDependentBatchNormalization
 
+SETTLED = 1e-4  # share of their first values in moving statistics from which on these are trusted
+
+
+def unsettled(model: keras.Model) -> list[ThresholdDependentBatchNormalization]:
+    """Return the tdBN layers of a model whose moving statistics still come from too few training steps.
+
+    After n steps momentum^n of the first values is left; layers that are frozen keep what they have.
+    """
+    norms = layers_of(model, ThresholdDependentBatchNormalization)
+    return [layer for layer in norms if layer.trainable and layer.momentum ** int(layer.steps) > SETTLED]
+
 
 def reestimate_statistics(model: keras.Model, data: Any, batch_size: int = 64) -> keras.Model:
     """Give all tdBN layers of a model the statistics that they have on data, and return it; no other weight changes.

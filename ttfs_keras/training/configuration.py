@@ -289,6 +289,7 @@ class Configuration:
         for item in fields(self):
             name, value, metadata = item.name, getattr(self, item.name), item.metadata
             expect(not isinstance(value, float) or math.isfinite(value), name, "a finite number")
+            expect(not isinstance(value, int) or value < 2**32, name, "a number below 2**32")
             if values := metadata.get("values"):
                 expect(value in values or value is item.default is None, name, f"one of {values}")
             if "least" in metadata and value is not None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import keras
 
 from ttfs_keras.errors import WeightsError
-from ttfs_keras.files.atomic import replacing, write_json, write_text
+from ttfs_keras.files.atomic import write_json, write_text
+from ttfs_keras.files.models import save_model, save_weights
 from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.recipes.recipe import Recipe
 
@@ -52,11 +53,10 @@ class EpochRecord(keras.callbacks.Callback):
         write_metrics(self.folder / "metrics.csv", self.rows)
         if self.best() == len(self.rows) - 1:
             self.recipe.keep_best(self.folder)
-            with replacing(self.folder / "best.weights.h5") as path:
-                self.model.save_weights(path)
+            save_weights(self.model, self.folder / "best.weights.h5")
         write_json(self.folder / "state.json", self.rows)
-        with replacing(self.folder / "state.keras") as path:
-            self.model.save(path)
+        save_model(self.model, self.folder / "state.keras")
+        self.folder.epochs = len(self.rows)
 
 
 def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import keras
 
 from ttfs_keras.data import Dataset, load, outside_range
-from ttfs_keras.files.atomic import replacing, write_json
+from ttfs_keras.files.atomic import write_json
+from ttfs_keras.files.models import save_model
 from ttfs_keras.metrics.card import MetricCard, metric_card
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.folder import RunFolder
@@ -32,6 +34,8 @@ def run(configuration: Configuration, flags: str = "") -> MetricCard:
 
     Raises:
         ConfigurationError, DataError, WeightsError, ConversionError: before any training, with all that is wrong.
+        OSError: a file, which it names, cannot be written; the files before it are whole.
+        KeyboardInterrupt: at an interruption, and says after which epoch.
     """
     start = time.perf_counter()
     configuration.validate()
@@ -39,16 +43,30 @@ def run(configuration: Configuration, flags: str = "") -> MetricCard:
     data = load(c.data_name, c.data_dir, c.train_samples, c.test_samples, c.dtype)
     folder = RunFolder(c.folder)
     keras.utils.set_random_seed(c.seed)
-    recipe = RECIPES[c.model_type](c, data)
-    folder.start(flags, c.resume)
-    with _logged(folder / "run.log"):
-        return _run(c, data, folder, recipe, start)
+    with folder.locked():
+        recipe = RECIPES[c.model_type](c, data)
+        folder.start(flags, c.resume)
+        with _logged(folder / "run.log"):
+            try:
+                return _run(c, data, folder, recipe, start)
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(f"Interrupted {folder.progress()}") from stop
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written ends the run, as any other file does."""
+
+    def handleError(self, record):
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            return super().handleError(record)
+        raise OSError(error.errno, error.strerror, self.baseFilename) from None
 
 
 @contextlib.contextmanager
 def _logged(path: Path) -> Iterator[None]:
     """Append what is logged to a file; leave the logger as it was."""
-    handler, level = logging.FileHandler(path, encoding="utf-8"), logger.level
+    handler, level = _LogFile(path, encoding="utf-8"), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
@@ -74,8 +92,7 @@ def _run(c: Configuration, data: Dataset, folder: RunFolder, recipe: Recipe, sta
     rows = _train(c, folder, recipe)
     recipe.after_training(folder, rows)
     if c.save:
-        with replacing(folder / f"{c.model_type}.keras") as path:
-            recipe.model.save(path)
+        save_model(recipe.model, folder / f"{c.model_type}.keras")
     card = measure() if recipe.epochs else MetricCard(before)
     pictures = recipe.plot(folder, card, rows)
 
@@ -95,6 +112,7 @@ def _train(c: Configuration, folder: RunFolder, recipe: Recipe) -> list[dict[str
     rows: list[dict[str, float]] = []
     if c.resume and (state := resume(folder, recipe.steps_per_epoch)):
         recipe.model, rows = state
+        folder.epochs = len(rows)
         logger.info("resumed after epoch %d", len(rows))
     record = EpochRecord(folder, recipe, rows)
     if len(rows) < recipe.epochs:

@@ -14,7 +14,7 @@ from ttfs_keras.conversion.convert import convert
 from ttfs_keras.data import Dataset
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.legacy_h5 import load_legacy_h5
-from ttfs_keras.network.graph import Graph
+from ttfs_keras.network.graph import Graph, as_functional
 from ttfs_keras.network.spiking import read_out_time
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.ttfs.lead_times import LeadTimes
@@ -82,12 +82,16 @@ def load_keras(path: Path, data: Dataset, dtype: str) -> keras.Model:
     """
     with _loading(f"{path}: expected a model saved by Keras 3"):
         model = keras.saving.load_model(path)
-    expected = ((None, *data.image_shape), (None, data.classes))
-    received = (model.input_shape, model.output_shape[:2])
+    try:
+        functional = as_functional(model)  # a Sequential model may have no outputs of its own
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    expected = ([(None, *data.image_shape)], [(None, data.classes)])
+    received = ([tensor.shape for tensor in functional.inputs], [tensor.shape[:2] for tensor in functional.outputs])
     if received != expected:
         raise WeightsError(f"{path}: expected input and output shapes {expected} for {data.name}. Received: {received}")
-    if model.output.dtype != dtype:
-        raise WeightsError(f"{path}: expected dtype {dtype}. Received: {model.output.dtype}")
+    if (received := functional.outputs[0].dtype) != dtype:
+        raise WeightsError(f"{path}: expected dtype {dtype}. Received: {received}")
     _require_finite(path, model)
     return model
 

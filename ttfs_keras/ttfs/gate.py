@@ -39,4 +39,5 @@ def spike_gate(potential: Any, window: Any) -> Any:
         to_potential = tf.where((potential > 0) & ~saturated, upstream, none)
         return to_potential, tf.reduce_sum(tf.where(saturated, upstream, none))
 
-    return tf.minimum(tf.nn.relu(potential), window), gradient
+    # Not `tf.nn.relu`, which TensorFlow may fuse with a convolution into one that makes NaN 0.
+    return tf.minimum(tf.maximum(potential, 0), window), gradient

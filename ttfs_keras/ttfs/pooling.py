@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 class _SpikePooling(keras.layers.Layer):
@@ -11,6 +12,8 @@ class _SpikePooling(keras.layers.Layer):
     With `signed=True`, channels whose `sign` is -1 pass on the latest one (silence if any of the pool is silent):
 
         sign(k) max(sign(k) x)        the max pooling of k x, k a batch norm's scale moved behind the pool
+
+    Samples that hold NaN become NaN.
     """
 
     def __init__(self, *args, signed=False, **kwargs):
@@ -26,9 +29,11 @@ class _SpikePooling(keras.layers.Layer):
             self.sign = self.add_weight(name="sign", shape=input_shape[-1:], initializer="ones", trainable=False)
 
     def call(self, lead):
-        if not self.signed:
-            return super().call(lead)
-        return super().call(lead * self.sign) * self.sign
+        pooled = super().call(lead * self.sign) * self.sign if self.signed else super().call(lead)
+        # On a CPU TensorFlow's max pooling passes over NaN. A sum per sample is the cheapest that does not.
+        lost = tf.math.is_nan(tf.reduce_sum(lead, axis=range(1, len(lead.shape))))
+        shape = [-1] + [1] * (len(pooled.shape) - 1)
+        return pooled + tf.reshape(tf.where(lost, tf.constant(float("nan"), lead.dtype), 0), shape)
 
     def get_config(self):
         return {**super().get_config(), "signed": self.signed}

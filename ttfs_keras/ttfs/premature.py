@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.arguments import epsilon
 from ttfs_keras.ttfs.synaptic_map import Population, Populations
 
 # Grids of pass 2 as shares of the largest lead time, finer where most lead times are; the second for what is left.
@@ -51,7 +52,7 @@ def overshoots(populations: Populations, inputs: list, widths: dict[str, float])
 
 def rounded_up(width: float, dtype: Any) -> float:
     """Return a width with room for the rounding of a sum of the given type."""
-    return width * (1 + 64 * np.finfo(dtype.as_numpy_dtype).eps)
+    return width * (1 + 64 * epsilon(dtype.as_numpy_dtype))
 
 
 def above_width(population: Population, width: float) -> np.ndarray:

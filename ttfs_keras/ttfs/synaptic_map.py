@@ -92,10 +92,14 @@ class SynapticMap:
 
 
 def _synapses(layer, lead, constant, weights):
-    own, biases = layer.effective_weights(tuple(lead.shape))
-    own = tf.convert_to_tensor(own)
-    potential = layer.integrate(lead, own if weights is None else weights(own))
+    # As Keras casts what a layer takes and its weights when it is called.
+    own, biases = (None if part is None else _cast(part, layer) for part in layer.effective_weights(tuple(lead.shape)))
+    potential = layer.integrate(_cast(lead, layer), own if weights is None else weights(own))
     return potential + biases if constant and biases is not None else potential
+
+
+def _cast(values, layer):
+    return tf.cast(values, layer.compute_dtype)
 
 
 def _apply(call, values, constant, weights):
@@ -104,18 +108,18 @@ def _apply(call, values, constant, weights):
     if isinstance(operation, TTFSReadout):
         return _synapses(operation, received[0], constant, weights)
     if weights is not None and isinstance(operation, keras.layers.Subtract):
-        return received[0] + received[1]
+        return _cast(received[0], operation) + _cast(received[1], operation)
     if not getattr(operation, "variables", None):
         return call(values)
 
     def changed(variable):
+        value = tf.convert_to_tensor(variable.value)
         if variable.name in ("bias", "offset"):
-            return variable.value if constant else tf.zeros_like(variable.value)
-        return variable.value if weights is None else weights(variable.value)
+            return value if constant else tf.zeros_like(value)
+        return value if weights is None else weights(value)
 
-    kinds = operation.trainable_variables, operation.non_trainable_variables
-    trainable, fixed = ([changed(variable) for variable in kind] for kind in kinds)
-    return operation.stateless_call(trainable, fixed, received[0])[0]
+    with keras.StatelessScope([(variable, changed(variable)) for variable in operation.variables]):
+        return operation(received[0])
 
 
 class Population:

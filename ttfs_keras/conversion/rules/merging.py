@@ -3,13 +3,14 @@
 from keras import layers
 
 from ttfs_keras.conversion.registry import register_converter
+from ttfs_keras.conversion.values import widest
 from ttfs_keras.network import raw
 
 
 @register_converter(layers.Add, layers.Subtract, layers.Average)
 def map_merge(call, values, network):
     """Sum the potentials that the branches give."""
-    return network.summed(call, values, dtype=network.realise(values[0]).dtype)
+    return network.summed(call, values, dtype=widest([network.realise(value) for value in values]))
 
 
 @register_converter(layers.Concatenate)

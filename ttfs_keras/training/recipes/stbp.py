@@ -1,5 +1,6 @@
 """Deep spiking networks, trained directly with surrogate gradients."""
 
+import logging
 from typing import Any
 
 import keras
@@ -13,20 +14,24 @@ from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.atomic import write_json
 from ttfs_keras.metrics.card import MetricCard, metric_card
 from ttfs_keras.network.graph import layers_of
+from ttfs_keras.stbp.reestimate import unsettled
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.experiments import Rate
 from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.sources import load_keras
 
+_LOG = logging.getLogger("ttfs_keras")
+
 CHECKED = 64  # images of the health check
-CALIBRATION = 512  # images on which the weights of a ReLU network are fitted to spikes
+CALIBRATION = 512  # images on which the weights of a ReLU network are fitted to spikes, or statistics are estimated
 
 
 class STBPRecipe(Recipe):
     """ResNet-19 and ResNet-9, from scratch or from the weights of their trained ReLU twin."""
 
     best = "val_loss"
+    reestimated: int | None = None  # images
     card_batch = 32  # all spikes of a batch are in memory at once
 
     def __init__(self, configuration: Configuration, data: Dataset):
@@ -75,6 +80,18 @@ class STBPRecipe(Recipe):
         x, y = self.held_out if len(self.held_out[0]) >= 2 else (self.x_train, self.y_train)
         return [stbp.HealthCheck(x[:CHECKED], y[:CHECKED])]
 
+    def after_training(self, folder: RunFolder, rows: list[dict[str, float]]) -> None:
+        """Take the statistics of batch norms from training images where there were too few steps for moving ones."""
+        layers = unsettled(self.model) if rows else []
+        if layers:
+            images = self.x_train[:CALIBRATION]
+            stbp.reestimate_statistics(self.model, images, self.batch_size)
+            self.reestimated = len(images)
+            _LOG.info(
+                "statistics of batch norms estimated again on %d training images: moving ones need more than %d steps",
+                len(images), max(int(layer.steps) for layer in layers),
+            )  # fmt: skip
+
     def plot(self, folder: RunFolder, card: MetricCard, rows: list[dict[str, float]]) -> list[Any]:
         """Draw spikes per neuron of one image and of all, and accuracy against time steps; write both."""
         x, y, to = self.data.x_test, self.data.y_test, folder / "plots"
@@ -86,6 +103,7 @@ class STBPRecipe(Recipe):
         }
         by_time = [float(a) for a in stbp.accuracy_by_time(self.model, x, y)]
         card["accuracy_by_time_steps"] = by_time
+        card["statistics_reestimated_on"] = self.reestimated
         write_json(folder / "rates.json", rates)
         drawn = [
             plots.spikes_per_neuron(rates[images], to / name, found[images]["spikes_per_neuron"])

@@ -41,13 +41,14 @@ class TTFSRecipe(Recipe):
             return
         report = verify(self.model, self.source, self.data.x_test[:CERTIFIED])
         report.to_json(folder / "certificate.json")
-        report.plot(folder / "plots" / "layer_errors.png")
+        if any(row.max_abs_error is not None for row in report.layers):
+            report.plot(folder / "plots" / "layer_errors.png")
         logger.info("%s", report)
 
     def plot(self, folder: RunFolder, card: MetricCard, rows: list[dict[str, float]]) -> list[Any]:
         """Draw spike times, a raster and spikes per neuron; write the windows."""
         drawn = super().plot(folder, card, rows)
-        if not spiking_calls(Graph(self.model)):
+        if all(call.operation.encodes for call in spiking_calls(Graph(self.model))):
             return drawn
         windows = {name: (float(w.start), float(w.end)) for name, w in schedule(self.model).items()}
         write_json(folder / "windows.json", windows)

@@ -8,7 +8,7 @@ import numpy as np
 RESOLUTION = 1e-12
 
 
-def integrate(times, weights, threshold, start, stop):
+def integrate(times, weights, threshold, start, stop, first=0):
     """Integrate membranes from one incoming spike to the next and find where they first reach threshold.
 
         dV_i/dt = A_i H(t - start) + sum_j W_ij H(t - t_j),   V = 0 before the first of these events
@@ -18,10 +18,11 @@ def integrate(times, weights, threshold, start, stop):
 
     Args:
         times: `(rows, inputs)` absolute times of the incoming spikes, before `stop` or inf; they may precede `start`.
-        weights: `(1 + inputs, neurons)`, the row A_i and then the rows W_ij.
+        weights: `(1 + inputs, neurons)`, the row A_i and then the rows W_ij; or several such matrices, see `first`.
         threshold: `(rows, neurons)` or a shape that broadcasts to it.
         start: t_min of the layer before, where A_i sets in.
         stop: t_min of this layer.
+        first: `(rows,)` where the row A_i of each row of times is, where `weights` holds several matrices.
 
     Returns:
         `(rows, neurons)` absolute times at which threshold is first reached, inf where it is not before `stop`; and
@@ -33,7 +34,7 @@ def integrate(times, weights, threshold, start, stop):
     events = np.take_along_axis(times, order, axis=1)
     # Transposed, an event's entries for all rows lie side by side. After its last spike a row only waits for `stop`.
     count = int(np.isfinite(events).sum(axis=1).max(initial=0))
-    order = np.ascontiguousarray(order[:, :count].T)
+    order = np.ascontiguousarray(order[:, :count].T) + first
     events = np.ascontiguousarray(np.minimum(events[:, :count], stop).T)
     durations = np.diff(events, axis=0, append=np.full((1, rows), stop))
 
@@ -83,7 +84,7 @@ def fire(crossing, potential, threshold, slope, window, armed):
 
     Args:
         crossing, potential, threshold: `(rows, neurons)` as in `integrate`, whose `stop` is t_min.
-        slope: `(neurons,)` B > 0.
+        slope: B > 0, a shape that broadcasts to `(rows, neurons)`.
         window: (t_min, t_max).
         armed: whether neurons cannot fire before t_min; those above threshold then fire at t_min.
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ttfs_keras.network.graph import Call
 from ttfs_keras.ttfs.schedule import float64
-from ttfs_keras.ttfs.simulation.patches import image_taps, padded
+from ttfs_keras.ttfs.simulation.wiring import image_taps
 
 
 def relayed(call: Call, arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -34,5 +34,6 @@ def _first_of_pool(layer, times):
     sign = float64(layer.sign) if getattr(layer, "signed", False) else 1.0
     taps, image_shape = image_taps((height, width), layer.pool_size, layer.strides, (1, 1), layer.padding)
     # Padding is not part of a pool: it comes after everything, silence of a reversed channel included.
-    images = padded((sign * times).reshape(batch, height * width, channels), np.inf)
+    images = (sign * times).reshape(batch, height * width, channels)
+    images = np.pad(images, ((0, 0), (0, 1), (0, 0)), constant_values=np.inf)
     return (sign * images[:, taps].min(axis=2)).reshape(batch, *image_shape, channels)

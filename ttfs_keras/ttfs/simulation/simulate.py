@@ -1,6 +1,7 @@
 """The event-driven simulator: independent proof of what the TTFS layers compute."""
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -8,16 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from ttfs_keras.network.inputs import Inputs, outside_range
-from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.lead_times import LeadTimes, absolute_times
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.relays import LINEAR_LAYERS, POOLS
-from ttfs_keras.ttfs.schedule import float64
-from ttfs_keras.ttfs.simulation.composite import composite, delayed
+from ttfs_keras.ttfs.schedule import Window, float64
+from ttfs_keras.ttfs.simulation.composite import arriving, composite, delayed
 from ttfs_keras.ttfs.simulation.membrane import fire, integrate
-from ttfs_keras.ttfs.simulation.patches import image_taps, padded, patches
-from ttfs_keras.ttfs.simulation.physics import physics_of
+from ttfs_keras.ttfs.simulation.physics import Physics, physics_of
 from ttfs_keras.ttfs.simulation.relays import relayed
+from ttfs_keras.ttfs.simulation.wiring import Wiring, wiring_of
 from ttfs_keras.ttfs.synapses import Synapses
 from ttfs_keras.ttfs.synaptic_map import Populations
 
@@ -75,7 +75,7 @@ def simulate(snn: keras.Model, x: Any, armed: bool = False) -> Simulation:
 
     Args:
         snn: Sequential or Functional model, such as `convert` makes it. Where synapses are several layers (branches
-            that meet, average pooling), their product is held as one matrix of at most 2**27 weights, taken from them.
+            that meet, average pooling), their product is held as a list of at most 2**27 synapses, taken from them.
         x: inputs, see `ttfs_keras.network.inputs.Inputs`.
         armed: whether neurons are held until their window opens. By default one that reaches threshold before fires
             right then, and later layers integrate that premature spike from its arrival on. Counted either way.
@@ -108,13 +108,8 @@ def simulate(snn: keras.Model, x: Any, armed: bool = False) -> Simulation:
         operation: Any = call.operation
         window = carried[target].window
         if name in populations.maps:
-            if name in physics:
-                array, arriving, laws, layer = arrays[source], carried[source].window, physics[name], operation
-            else:
-                array, arriving, laws = composite(populations.maps[name], arrays, carried, window.start)
-                layer = None
-            array, premature[name], saturated[name] = _fire(layer, array, arriving, window, laws, armed)
-            array = array.reshape(-1, *target.shape[1:]) if layer is None else array
+            population = _population(call, populations.maps[name], arrays, carried, physics, window.start)
+            array, premature[name], saturated[name] = _fire(population, window, armed)
             array = times[name] = _perturbed(array, window, getattr(operation, "neuron", operation))
         elif isinstance(operation, LeadTimes):
             values, encoder = arrays[source], call.operation
@@ -208,10 +203,7 @@ def _output(symbol, populations, arrays, physics, behind):
         return arrays[symbol]
     if kind == "spikes":
         return np.where(np.isinf(arrays[symbol]), 0, window.end - arrays[symbol])
-    if call.name in physics:
-        return _read_out(arrays[call.inputs[0]], carried[call.inputs[0]].window, physics[call.name])
-    spikes, window, laws = composite(populations.map_to(symbol), arrays, carried, window.end)
-    return _read_out(spikes, window, laws).reshape(-1, *symbol.shape[1:])
+    return _read_out(_population(call, populations.map_to(symbol), arrays, carried, physics, window.end))
 
 
 def _encode(values, low, high):
@@ -234,57 +226,82 @@ def _perturbed(times, window, layer):
     return absolute_times(lead, window.end)
 
 
-def _fire(layer, times, arriving, window, physics, armed):
-    """Return the spike times of a spiking layer, and its counts of premature and saturated spikes."""
-    if isinstance(layer, TTFSConv2D):
-        batch, height, width, channels = times.shape
-        taps, image_shape = image_taps(
-            (height, width), layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding
-        )
-        shape, groups = (batch, *image_shape, layer.filters), layer.groups
-        images = padded(times.reshape(batch, height * width, channels), np.inf)
-    else:
-        # A dense neuron sees one pixel.
-        taps, shape, groups = np.zeros((1, 1), int), (*times.shape[:-1], physics.weights.shape[-1]), 1
-        images = times.reshape(-1, 1, times.shape[-1])
-    rest = physics.slope * (window.end - window.start) + physics.initial_slope * (arriving.end - arriving.start)
-    threshold = np.broadcast_to((rest - physics.offsets).reshape(-1, shape[-1]), (len(taps), shape[-1]))
+@dataclasses.dataclass(frozen=True)
+class _Population:
+    """Neurons, the spikes that reach them, `(batch, ...)` in `window`, and the `shape` of their potentials."""
 
-    fired = np.empty((len(images) * len(taps), shape[-1]))
+    spikes: np.ndarray
+    window: Window
+    wiring: Wiring
+    physics: Physics
+    shape: tuple
+
+    def by_position(self, values):
+        """Return what each neuron has, `(positions, neurons)`, from what broadcasts to the shape."""
+        channels = self.shape[-1]
+        full = np.broadcast_to(values.reshape(-1, channels), (math.prod(self.shape[1:-1]), channels))
+        return full.reshape(len(self.wiring.taps), -1)
+
+    def integrated(self, initial_slope, threshold, stop):
+        """Yield rows of the flat potentials, their positions, and what `integrate` returns for them.
+
+        Args:
+            initial_slope: A, a number or `(kinds, neurons)`.
+            threshold: `(positions, neurons)`.
+            stop: when the integration ends.
+        """
+        taps, weights = self.wiring.taps, self.wiring.weights
+        slopes = np.broadcast_to(initial_slope, (len(weights), weights.shape[2]))
+        weights = np.concatenate([slopes[:, None], weights], axis=1)
+        _, synapses, neurons = weights.shape
+        flat = self.spikes.reshape(len(self.spikes), -1)
+        spikes = np.pad(flat, ((0, 0), (0, 1)), constant_values=np.inf)
+        size, total = max(1, min(_MEMBRANES // neurons, _SPIKES // synapses)), len(spikes) * len(taps)
+        for start in range(0, total, size):
+            rows = np.arange(start, min(start + size, total))
+            sample, position = np.divmod(rows, len(taps))
+            arriving, first = spikes[sample[:, None], taps[position]], synapses * self.wiring.kind[position]
+            goal = threshold[position]
+            yield (
+                rows, position,
+                *integrate(arriving, weights.reshape(-1, neurons), goal, self.window.start, stop, first),
+            )  # fmt: skip
+
+
+def _population(call, synapses, arrays, carried, physics, end):
+    """Return the neurons that the synapses of a call, or those that lead to a tensor, feed."""
+    if call.name in physics:
+        (source,), laws = call.inputs, physics[call.name]
+        wiring, shape = wiring_of(call.operation, arrays[source].shape, laws.weights)
+        return _Population(arrays[source], carried[source].window, wiring, laws, shape)
+    wiring, resting = composite(synapses, [arrays[source].shape[1:] for source in synapses.sources])
+    spikes, window = arriving(synapses, arrays, carried, end)
+    laws = Physics(wiring.weights, resting, 0.0, np.ones(resting.shape[-1]))
+    return _Population(spikes, window, wiring, laws, (len(spikes), *resting.shape[1:]))
+
+
+def _fire(population, window, armed):
+    """Return the spike times of a population, and its counts of premature and saturated spikes."""
+    laws, width = population.physics, population.window.end - population.window.start
+    slope = population.by_position(laws.slope)
+    rest = slope * (window.end - window.start) + laws.initial_slope * width
+    threshold = rest - population.by_position(laws.offsets)
+    fired = np.empty((population.shape[0] * len(slope), slope.shape[1]))
     premature = saturated = 0
-    per_group = shape[-1] // groups, images.shape[-1] // groups
-    for group in range(groups):
-        neurons, inputs = (slice(group * size, (group + 1) * size) for size in per_group)
-        weights = _with_slope(physics.weights[..., neurons], physics.initial_slope)
-        for rows in _chunks(len(fired), *weights.shape):
-            spikes = patches(images[..., inputs], taps, rows).reshape(len(rows), -1)
-            goal = threshold[rows % len(taps), neurons]
-            crossing, potential = integrate(spikes, weights, goal, arriving.start, window.start)
-            firing = fire(crossing, potential, goal, physics.slope[neurons], window, armed)
-            fired[rows, neurons] = firing.times
-            premature += firing.premature
-            saturated += firing.saturated
-    return fired.reshape(shape), premature, saturated
+    for rows, position, crossing, potential in population.integrated(laws.initial_slope, threshold, window.start):
+        firing = fire(crossing, potential, threshold[position], slope[position], window, armed)
+        fired[rows] = firing.times
+        premature += firing.premature
+        saturated += firing.saturated
+    return fired.reshape(population.shape), premature, saturated
 
 
-def _read_out(times, window, physics):
+def _read_out(population):
     """Return the potentials of a read-out when the window of its inputs closes."""
-    spikes = times.reshape(-1, times.shape[-1])
-    weights = _with_slope(physics.weights, physics.offsets / (window.end - window.start))
-    potentials = np.empty((len(spikes), weights.shape[1]))
-    for rows in _chunks(len(spikes), *weights.shape):
-        potentials[rows] = integrate(spikes[rows], weights, np.inf, *window)[1]
-    return (potentials / physics.slope).reshape(*times.shape[:-1], -1)
-
-
-def _with_slope(weights, slope):
-    """Return the weights as `integrate` takes them, the slope A first."""
-    weights = weights.reshape(-1, weights.shape[-1])
-    return np.concatenate([np.broadcast_to(slope, (1, weights.shape[1])), weights])
-
-
-def _chunks(rows, inputs, neurons):
-    """Yield the indices of as many rows at a time as fit."""
-    size = max(1, min(_MEMBRANES // neurons, _SPIKES // inputs))
-    for start in range(0, rows, size):
-        yield np.arange(start, min(start + size, rows))
+    laws, window = population.physics, population.window
+    slope = population.by_position(laws.slope)
+    initial = laws.offsets.reshape(len(population.wiring.weights), -1) / (window.end - window.start)
+    potentials = np.empty((population.shape[0] * len(slope), slope.shape[1]))
+    for rows, position, _, potential in population.integrated(initial, np.full(slope.shape, np.inf), window.end):
+        potentials[rows] = potential / slope[position]
+    return potentials.reshape(population.shape)

@@ -1,6 +1,25 @@
-"""Which inputs each neuron of a convolution or a pool is wired to, by index arithmetic."""
+"""Which spikes reach each neuron of a layer with synapses of its own, and through which weights."""
+
+import dataclasses
 
 import numpy as np
+
+from ttfs_keras.ttfs.conv2d import TTFSConv2D
+
+
+@dataclasses.dataclass(frozen=True)
+class Wiring:
+    """The synapses of a population, whose neurons at one position share their inputs.
+
+    Attributes:
+        taps: `(positions, synapses)` indices into a sample's flat inputs, their number where there is none.
+        weights: `(kinds, synapses, neurons)`.
+        kind: `(positions,)`, the weights of each position.
+    """
+
+    taps: np.ndarray
+    weights: np.ndarray
+    kind: np.ndarray
 
 
 def axis_taps(size, kernel, stride=1, dilation=1, padding="valid"):
@@ -40,18 +59,22 @@ def image_taps(image_shape, kernel, strides=(1, 1), dilation=(1, 1), padding="va
     return pixels.reshape(len(rows) * len(columns), -1), (len(rows), len(columns))
 
 
-def patches(images, taps, rows):
-    """Return the pixels wired to some output positions, `(rows, taps, channels)`.
+def wiring_of(layer, shape, weights):
+    """Return the wiring of a dense or convolutional layer, and the shape of its potentials.
 
     Args:
-        images: `(batch, pixels + 1, channels)`, the last pixel standing for the padding.
-        taps: `(positions, taps)` of `image_taps`.
-        rows: indices into the `batch * positions` outputs.
+        layer: with weights of its own; the groups of a convolution count as positions.
+        shape: `(batch, ..., inputs)` of its inputs.
+        weights: physical ones, `(..., inputs, neurons)`.
     """
-    sample, position = np.divmod(rows, len(taps))
-    return images[sample[:, None], taps[position]]
-
-
-def padded(images, time):
-    """Return images `(batch, pixels, channels)` with one more pixel, that of the padding."""
-    return np.pad(images, ((0, 0), (0, 1), (0, 0)), constant_values=time)
+    batch, *places, inputs = shape
+    if not isinstance(layer, TTFSConv2D):
+        taps = np.arange(np.prod(shape[1:])).reshape(-1, inputs)
+        return Wiring(taps, weights[None], np.zeros(len(taps), int)), (*shape[:-1], weights.shape[-1])
+    groups = layer.groups
+    pixels, places = image_taps(places, layer.kernel_size, layer.strides, layer.dilation_rate, layer.padding)
+    channels = np.arange(inputs).reshape(groups, 1, -1)
+    taps = pixels[:, None, :, None] * inputs + channels
+    taps = np.minimum(taps, np.prod(shape[1:])).reshape(len(pixels) * groups, -1)
+    by_group = weights.reshape(taps.shape[1], groups, -1).swapaxes(0, 1)
+    return Wiring(taps, by_group, np.arange(len(taps)) % groups), (batch, *places, layer.filters)

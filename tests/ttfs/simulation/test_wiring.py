@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttfs_keras.ttfs.simulation.patches import axis_taps, image_taps, patches
+from ttfs_keras.ttfs.simulation.wiring import axis_taps, image_taps
 
 
 def test_same_padding_puts_the_odd_pixel_behind():
@@ -24,13 +24,6 @@ def test_pixels_of_a_small_image():
     taps, shape = image_taps((2, 3), (1, 2), padding="same")
     assert shape == (2, 3)
     assert taps.tolist() == [[0, 1], [1, 2], [2, 6], [3, 4], [4, 5], [5, 6]]
-
-
-def test_patches_of_some_rows():
-    images = np.arange(2 * 7 * 2).reshape(2, 7, 2)
-    taps, _ = image_taps((2, 3), (1, 2), padding="same")
-    found = patches(images, taps, np.array([2, 9]))
-    assert found.tolist() == [[[4, 5], [12, 13]], [[20, 21], [22, 23]]]
 
 
 @settings(max_examples=60, deadline=None)
