@@ -40,6 +40,7 @@ bench: $(VENV)/.package
 	$(BIN)/python -m benchmarks.ttfs
 	$(BIN)/python -m benchmarks.bats
 	$(BIN)/python -m benchmarks.stbp
+	$(BIN)/python -m benchmarks.event_driven
 
 # Needs nvcc and g++ but no Python, and of this repository only custom_ops; BASELINE=<custom_ops of another version> times both.
 gpu-check:

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <new>
+#include <stdexcept>
 
 #include "cpu.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -35,6 +36,20 @@ Array<Item> output(OpKernelContext* context, int index, const TensorShape& shape
   context->SetStatus(context->allocate_output(index, shape, &tensor));
   if (!context->status().ok()) throw std::bad_alloc();
   return array<Item>(*tensor);
+}
+
+// Runs the body of an op, and turns the exceptions of the kernels into errors of TensorFlow.
+template <class Body>
+void run(OpKernelContext* context, const char* out_of_memory, const Body& body) {
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    context->SetStatus(absl::ResourceExhaustedError(out_of_memory));
+  } catch (const std::invalid_argument& error) {
+    context->SetStatus(absl::InvalidArgumentError(error.what()));
+  } catch (const std::runtime_error& error) {
+    context->SetStatus(absl::InternalError(error.what()));
+  }
 }
 
 // The last outputs of a forward op, the first of which is `first`.

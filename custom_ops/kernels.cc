@@ -1,7 +1,4 @@
 // The ops of a layer and of its gradients for TensorFlow, one class each for all devices.
-#include <new>
-#include <stdexcept>
-
 #include "checks.h"
 #include "devices.h"
 
@@ -18,17 +15,10 @@ class BatsOp : public OpKernel {
       : OpKernel(context), gpu_(context->device_type() == tensorflow::DEVICE_GPU) {}
 
   void Compute(OpKernelContext* context) final {
-    try {
-      compute(context);
-    } catch (const std::bad_alloc&) {
-      context->SetStatus(absl::ResourceExhaustedError(
-          "expected memory for all input and output spikes of this layer. Received: too little; a smaller batch or "
-          "max_spikes needs less"));
-    } catch (const std::invalid_argument& error) {
-      context->SetStatus(absl::InvalidArgumentError(error.what()));
-    } catch (const std::runtime_error& error) {
-      context->SetStatus(absl::InternalError(error.what()));
-    }
+    run(context,
+        "expected memory for all input and output spikes of this layer. Received: too little; a smaller batch or "
+        "max_spikes needs less",
+        [&] { compute(context); });
   }
 
  protected:

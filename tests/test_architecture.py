@@ -15,7 +15,7 @@ LEVELS = [
     ["network"],
     ["data", "plots"],
     ["ttfs", "bats", "stbp"],
-    ["conversion", "metrics", "models"],
+    ["conversion", "inference", "metrics", "models"],
     ["training"],
     ["command_line"],
     ["__main__"],

@@ -14,6 +14,7 @@ from ttfs_keras.conversion.registry import register_converter
 from ttfs_keras.conversion.verify import verify
 from ttfs_keras.errors import ConfigurationError, ConversionError, DataError, OpLibraryError, WeightsError
 from ttfs_keras.files.legacy_h5 import load_legacy_h5
+from ttfs_keras.inference.network import event_driven
 from ttfs_keras.metrics.card import metric_card
 from ttfs_keras.metrics.operations import synaptic_operations
 from ttfs_keras.network.spiking import spikes
@@ -68,6 +69,7 @@ __all__ = [
     "WeightsError",
     "bats",
     "convert",
+    "event_driven",
     "load_legacy_h5",
     "metric_card",
     "register_converter",

@@ -45,7 +45,7 @@ def test_the_range_of_an_embedding_is_that_of_its_table():
     """So tokens that the calibration data lack are exact, too, whatever the windows hold."""
     model = text(FRONTS["Embedding"])
     table = np.asarray(model.layers[1].embeddings)
-    snn = tk.convert(model, np.zeros((4, 7), int), margin=99.0)
+    snn = tk.convert(model, np.ones((4, 7), int), margin=99.0)
     (encoder,) = [layer for layer in snn.layers if isinstance(layer, TTFSEncoder)]
     np.testing.assert_allclose(encoder.input_range, (table.min(), table.max()))
     assert error(model, snn, TOKENS) <= TOLERANCE["float64"]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from ttfs_keras.conversion.moves import check_linear, moved_constants
@@ -14,6 +15,7 @@ from ttfs_keras.network.fold import fold_input, fold_output, weights_of
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
+from ttfs_keras.ttfs.interpolation import Interpolation, separated
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.perturbation import EarlyClosing
 from ttfs_keras.ttfs.readout import TTFSReadout
@@ -132,6 +134,23 @@ class Network:
             parts, scale = [self.unscaled(part) for part in parts], np.ones(1)
         tensors = self.copies(call, [part.tensor for part in parts], **changes)
         return [Emitted(s.shape, scale, tensor=t) for s, t in zip(call.outputs, tensors, strict=True)]
+
+    def interpolated(self, call, values):
+        """Return what an operation that resizes images makes of a value."""
+        (value,) = values
+        _, *image, channels = value.shape
+        if len(image) != 2 or None in (*image, channels) or value.shape[-1] != call.shape[-1]:
+            raise Refusal(f"it resizes {value.shape}", "give it images of a fixed size, channels last")
+        value = self.plain(value)
+        if value.offset.any():
+            value = self.unscaled(value)
+        layer = Interpolation(call.shape[1:3], name=self.unique(call.name), dtype=value.tensor.dtype)
+        tensor = layer(value.tensor)
+        (symbol,), resize = call.inputs, call.in_float64()
+        rows, columns = separated(lambda images: resize({symbol: tf.constant(images)})[0], *image)
+        layer.rows.assign(rows)
+        layer.columns.assign(columns)
+        return [Emitted(call.shape, value.scale, value.offset, tensor)]
 
     def transposed(self, value, axes, name):
         """Return a value with the axes of its samples in another order, which are counted from 0."""

@@ -2,7 +2,7 @@
 
 import collections
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -168,6 +168,34 @@ class Graph:
             return read([tensors[symbol] for symbol in wanted])
 
         return _in_a_graph(self.model, run)
+
+    def rebuilt(self, replaced: Mapping[str, keras.Layer], kind: type[keras.Model] = keras.Model) -> keras.Model:
+        """Return a new flat model with some layers replaced and copies of all others, its inputs and outputs the same.
+
+        Args:
+            replaced: `{name of a call: layer}`.
+            kind: class of the model.
+        """
+        inputs = [
+            keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in self.model.inputs
+        ]
+        tensors = dict(zip(self.inputs, inputs, strict=True))
+        copies: dict[int, keras.Layer] = {}
+        for call in self.calls:
+            old = call.operation
+            new = replaced.get(call.name, copies.get(id(old), old))
+            if new is old and isinstance(old, keras.Layer):
+                new = copies[id(old)] = type(old).from_config(old.get_config() | {"name": call.name})
+            tensors |= zip(call.outputs, call.of(new)(tensors), strict=True)
+            if new is copies.get(id(old)):
+                copies[id(old)].set_weights(old.get_weights())
+        structure = keras.tree.pack_sequence_as
+        outputs = [tensors[symbol] for symbol in self.outputs]
+        return kind(
+            structure(self.model._inputs_struct, inputs),
+            structure(self.model._outputs_struct, outputs),
+            name=self.model.name,
+        )
 
 
 def _in_float64(layer):

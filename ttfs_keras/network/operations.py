@@ -52,7 +52,7 @@ class SynapticOperations:
 def _has_weights(layer):
     if isinstance(layer, layers.Wrapper):
         return _has_weights(layer.layer)
-    return any(hasattr(layer, name) for name in ("kernel", "depthwise_kernel", "embeddings", "cell"))
+    return any(hasattr(layer, name) for name in ("kernel", "depthwise_kernel", "embeddings", "cell", "linear_twin"))
 
 
 def _counter(layer, every):

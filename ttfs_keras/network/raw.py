@@ -19,7 +19,7 @@ MOVES = (
     core.Cast, core.Slice, core.StopGradient, core.Unstack, nn.DepthToSpace, nn.SpaceToDepth, image.CropImages,
     image.PadImages,
 )  # fmt: skip
-# Every value of their outputs is a sum of the inputs' values with fixed weights.
-SUMS = (numpy.Cumsum, numpy.Mean, numpy.Sum, image.Resize)
+# Every value of their outputs is a sum of the inputs' values with fixed weights that are not negative.
+SUMS = (numpy.Cumsum, numpy.Mean, numpy.Sum)
 
 CUSTOM_SCALE, LAYER_SCALE = inception_resnet_v2.CustomScaleLayer, convnext.LayerScale

@@ -6,6 +6,7 @@ import keras
 
 from ttfs_keras.network import raw
 from ttfs_keras.ttfs.affine import Affine
+from ttfs_keras.ttfs.interpolation import Interpolation
 from ttfs_keras.ttfs.pooling import OF_KERAS
 
 POOLS = tuple(OF_KERAS)
@@ -27,7 +28,7 @@ LINEAR_LAYERS = (
     keras.layers.AveragePooling1D, keras.layers.AveragePooling2D, keras.layers.AveragePooling3D,
     keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D, keras.layers.GlobalAveragePooling3D,
     keras.layers.Add, keras.layers.Subtract, keras.layers.Average,
-    keras.layers.EinsumDense, keras.layers.TimeDistributed, Affine, *raw.SUMS, *RELAYS,
+    keras.layers.EinsumDense, keras.layers.TimeDistributed, Affine, Interpolation, *raw.SUMS, *RELAYS,
 )  # fmt: skip
 
 

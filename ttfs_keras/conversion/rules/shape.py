@@ -13,14 +13,16 @@ from ttfs_keras.ttfs.relays import passes_spikes
 @register_converter(
     layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector,
     layers.Cropping1D, layers.Cropping2D, layers.Cropping3D,
-    layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing, *raw.MOVES, *raw.SUMS,
+    layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing, raw.RESIZE, *raw.MOVES, *raw.SUMS,
 )  # fmt: skip
 def map_moves(call, values, network):
     """Move the values with their scales and offsets, or sum them where the operation interpolates or averages."""
     layer = call.operation
     if getattr(layer, "fill_value", 0.0) or getattr(layer, "constant_values", 0.0):
         raise Refusal("it fills in a constant", "fill in 0")
-    return (network.moved if passes_spikes(layer) else network.summed)(call, values)
+    if passes_spikes(layer):
+        return network.moved(call, values)
+    return (network.interpolated if hasattr(layer, "interpolation") else network.summed)(call, values)
 
 
 @register_converter(layers.CenterCrop)

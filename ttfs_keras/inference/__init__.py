@@ -1,0 +1,1 @@
+"""Inference that reads only the weights of neurons that spiked."""
