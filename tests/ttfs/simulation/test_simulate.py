@@ -424,7 +424,7 @@ def test_unsupported_layers_are_all_listed():
     with pytest.raises(ValueError, match="cannot run these layers") as error:
         simulate(keras.Model(inputs, tk.TTFSReadout(2, name="again")(head)), np.zeros((1, 4, 4, 2)))
     assert sorted(str(error.value).splitlines()[1:]) == [
-        "  again (TTFSReadout): stands behind norm, which is not known to be linear",
+        "  again (TTFSReadout): stands behind softmax, which is not known to be linear",
         "  pool (TTFSMaxPooling2D): data_format is not channels_last",
         "  readout (TTFSReadout): stands behind norm, which is not known to be linear",
         "  signed (MaxPooling2D): takes spikes but is fed potentials",
