@@ -16,10 +16,14 @@ from ttfs_keras.network.spiking import spiking_calls
 
 
 def measure(name):
-    """Print one row of the table."""
+    """Print one row of the table: the measurements of an exact network, or every reason why there is none."""
     model, calibration, x = source(name), images(name, 16), images(name, 8, seed=2)
     start = time.perf_counter()
-    snn = tk.convert(model, calibration, SOURCES[name][1])
+    try:
+        snn = tk.convert(model, calibration, SOURCES[name][1])
+    except tk.ConversionError as error:
+        print(f"| {name} | {x.shape[1]}x{x.shape[1]} | " + reasons(str(error)) + " |" * 8, flush=True)
+        return
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     report = tk.verify(snn, model, x)
@@ -35,6 +39,17 @@ def measure(name):
     )
 
 
+def reasons(message):
+    """Return the reasons of an error, each with the number of the layers that it holds for."""
+    found = []
+    for line in message.splitlines()[1:]:
+        names, reason = line.strip().split(": ", 1)
+        more = int(names.split(" and ")[1].split()[0]) if " and " in names else 0
+        first = names.split(" and ")[0].split(", ")
+        found.append(f"{len(first) + more} x {reason.split('; remedy')[0]} ({first[0]}, ...)")
+    return "refused: " + "; ".join(found)
+
+
 def main():
     """Print the table, one process a network so that each has a peak memory of its own."""
     if len(sys.argv) == 2:
@@ -46,7 +61,7 @@ def main():
         "| forward of 8: TTFS / ReLU ms | ratio |\n|" + "---|" * 10,
         flush=True,
     )
-    for name in SOURCES:
+    for name in sorted(SOURCES):
         subprocess.run([sys.executable, "-m", "benchmarks.applications", name], check=True)
 
 

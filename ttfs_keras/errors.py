@@ -6,7 +6,7 @@ class DataError(ValueError):
 
 
 class ConversionError(ValueError):
-    """A model cannot be mapped exactly; the message lists every offending operation."""
+    """A model cannot be mapped exactly; the message lists every reason with the operations it holds for."""
 
 
 class WeightsError(ValueError):

@@ -34,7 +34,10 @@ class Graph:
         inputs = [keras.Input(shape, dtype=self.dtype) for _ in range(self.one_of(1, 1, 1, 2))]
         tensors = [self.front(x) for x in inputs]
         x = tensors[0] if len(tensors) == 1 else self.one_of(self.join, self.concatenate)(*tensors)
-        kinds = self.fire, self.fire, self.pool, self.reshape, self.merge, self.normalize, self.rest, self.reuse
+        kinds = (
+            self.fire, self.fire, self.pool, self.reshape, self.merge, self.normalize, self.rest, self.reuse,
+            self.function, self.function,
+        )  # fmt: skip
         for _ in range(self.some(1, 4)):
             x = self.one_of(*kinds)(x)
         outputs = self.head(x)
@@ -119,6 +122,27 @@ class Graph:
         }  # fmt: skip
         layer = {"ReLU6": "ReLU", "threshold": "ReLU", "slope": "ReLU"}.get(kind, kind)
         return x if kind == "none" else self.apply(layer, x, **arguments.get(kind, {}))
+
+    def function(self, x):
+        """A function of `keras.ops`, an operator, or a layer like one: moves, sums, ramps."""
+        ops, last = keras.ops, x.shape[-1]
+        constant = np.linspace(-0.5, 0.7, last)
+        choices = {
+            "slice": lambda: x[:, -1:], "ellipsis": lambda: x[..., : max(1, last - 1)],
+            "flip": lambda: ops.flip(x, axis=1), "mean": lambda: ops.mean(x, axis=1, keepdims=True),
+            "sum": lambda: ops.sum(x, axis=-1, keepdims=True), "negative": lambda: -x,
+            "times": lambda: x * constant, "plus": lambda: 0.3 - x, "halved": lambda: (x + constant) / 2,
+            "split": lambda: ops.concatenate(ops.split(x, [1], axis=-1)[::-1], axis=-1) if last > 1 else x,
+            "stack": lambda: ops.squeeze(ops.stack([x], axis=1), 1),
+            "transpose": lambda: ops.transpose(x, (0, *range(len(x.shape) - 1, 0, -1))),
+            "clip": lambda: ops.clip(x, -0.2, 0.5), "hard_sigmoid": lambda: ops.hard_sigmoid(x),
+            "hard_tanh": lambda: self.apply("Activation", x, activation="hard_tanh"), "abs": lambda: ops.abs(x),
+            "shrink": lambda: ops.soft_shrink(x, 0.2), "relu6": lambda: ops.relu6(x),
+            "maximum": lambda: ops.maximum(x, self.one_of(0, 0.1)), "minimum": lambda: ops.minimum(x, constant),
+            "largest": lambda: self.apply("Maximum", [x, -x]), "smallest": lambda: ops.minimum(x, ops.flip(x, axis=1)),
+            "relu": lambda: self.apply("ReLU", x, max_value=0.8, negative_slope=0.3, threshold=0.2),
+        }  # fmt: skip
+        return choices[self.one_of(*choices)]()
 
     def pool(self, x):
         rank = len(x.shape) - 2
@@ -206,5 +230,5 @@ class Graph:
             flat = self.apply(f"Global{kind.title()}Pooling{rank}D", x)
         else:
             flat = self.apply("Flatten", x)
-        logits = self.apply("Dense", flat, units=self.some(2, 4), activation=self.one_of(None, "softmax", "sigmoid"))
+        logits = self.apply("Dense", flat, units=self.some(2, 4), activation=self.one_of(None, "softmax", "tanh"))
         return [logits, x] if kind == "two" else logits

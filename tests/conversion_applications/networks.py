@@ -3,17 +3,33 @@
 import keras
 import numpy as np
 
-# {name: (side of the images, input range)}
-SOURCES = {
+# {name: (side of the images, input range)} of networks that are exact, and of all others.
+EXACT = {
     "VGG16": (32, (0.0, 1.0)),
+    "VGG19": (32, (0.0, 1.0)),
     "ResNet50": (32, (-1.0, 1.0)),
+    "ResNet101": (32, (-1.0, 1.0)),
+    "ResNet152": (32, (-1.0, 1.0)),
     "ResNet50V2": (32, (-1.0, 1.0)),
+    "ResNet101V2": (32, (-1.0, 1.0)),
+    "ResNet152V2": (32, (-1.0, 1.0)),
     "DenseNet121": (32, (0.0, 1.0)),
+    "DenseNet169": (32, (0.0, 1.0)),
+    "DenseNet201": (32, (0.0, 1.0)),
     "MobileNet": (32, (-1.0, 1.0)),
     "MobileNetV2": (32, (-1.0, 1.0)),
     "InceptionV3": (75, (-1.0, 1.0)),
+    "InceptionResNetV2": (75, (-1.0, 1.0)),
     "Xception": (71, (0.0, 1.0)),
+    "NASNetMobile": (32, (-1.0, 1.0)),
+    "NASNetLarge": (32, (-1.0, 1.0)),
 }
+OTHERS = [
+    "MobileNetV3Small", "MobileNetV3Large", *(f"EfficientNetB{n}" for n in range(8)),
+    *(f"EfficientNetV2{kind}" for kind in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    *(f"ConvNeXt{kind}" for kind in ("Tiny", "Small", "Base", "Large", "XLarge")),
+]  # fmt: skip
+SOURCES = EXACT | {name: (32, (0.0, 255.0)) for name in OTHERS}
 
 
 def images(name, samples, seed=0):

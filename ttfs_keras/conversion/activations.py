@@ -1,15 +1,35 @@
 """Activation functions as what the spiking network has in their place: neurons, or a digital step at the end."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import activations, layers
 
 from ttfs_keras.conversion.registry import Refusal, rule_of
-from ttfs_keras.conversion.values import Emitted, refuse_digital
 
-HEADS = (activations.softmax, activations.sigmoid)
+
+class Ramp(NamedTuple):
+    """What one population of neurons adds to a piecewise linear function of x.
+
+        weight y        y = min(max(sign (x - start), 0), width), 0 where y <= threshold
+
+    Attributes:
+        weight: number or array that broadcasts to a sample.
+        sign: 1 or -1.
+        start: number or array that broadcasts to a sample.
+        width: of the window, as of ReLU6, or None.
+        threshold: >= 0; the neurons stop firing that long before t_max.
+        subtracted: whether it is subtracted, not added.
+    """
+
+    weight: Any = 1.0
+    sign: int = 1
+    start: Any = 0.0
+    width: float | None = None
+    threshold: float = 0.0
+    subtracted: bool = False
 
 
 def apply_activation(activation: Any, value: Any, network: Any, call: Any) -> Any:
@@ -22,14 +42,54 @@ def apply_activation(activation: Any, value: Any, network: Any, call: Any) -> An
         return rectify(value, network, call, max_value=6.0)
     if activation is activations.leaky_relu:
         return rectify(value, network, call, negative_slope=0.2)
-    if activation in HEADS:
-        step = layers.Activation(activation, name=network.unique(f"{call.name}_{activation.__name__}"))
-        return network.digital(step, value)
+    if activation is activations.hard_sigmoid:
+        return hard_sigmoid(value, network, call)
+    if activation is activations.hard_tanh:
+        return clip(value, -1.0, 1.0, network, call)
+    if activation is activations.soft_shrink:
+        return soft_shrink(value, 0.5, network, call)
+    if activation is activations.hard_shrink:
+        return hard_shrink(value, 0.5, network, call)
     rule = rule_of(activation) if isinstance(activation, layers.Layer) else None
     if rule is not None:
         return rule(call.of(activation), [value], network)
     name = getattr(activation, "__name__", None) or getattr(activation, "name", None) or repr(activation)
-    raise Refusal(f"its activation {name} is not piecewise linear", "train the model with ReLU")
+    refusal = Refusal(
+        f"its activation {name} is not piecewise linear and does not end the model", "train the model with ReLU"
+    )
+    if isinstance(call.operation, layers.Activation) or not (
+        hasattr(activation, "get_config") or hasattr(activation, "__name__")
+    ):
+        raise refusal
+    step = layers.Activation(activation, name=f"{call.name}_{name}")
+    return network.digital(call.of(step), [value], [refusal.line(call)], step.name)[0]
+
+
+def ramps(value: Any, found: Sequence[Ramp], network: Any, call: Any, base: Any = 0.0) -> Any:
+    """Return `base` and the sum of ramps of a value: spikes if there is one, else potentials.
+
+    Args:
+        value: mapped input.
+        found: the `Ramp`s.
+        network: the `Network`.
+        call: the source's `Call` whose output they are.
+        base: number or array that broadcasts to a sample.
+    """
+    if len(found) > 1:
+        value = network.unscaled(value)  # once for all
+    plain = len(found) == 1 and not np.any(base) and np.all(np.equal(found[0].weight, 1)) and not found[0].subtracted
+    added: list[Any] = []
+    subtracted: list[Any] = []
+    for ramp in found:
+        name = call.name if plain else f"{call.name}_{'positive' if ramp.sign > 0 else 'negative'}"
+        shifted = network.affine(value, 1.0, -np.asarray(ramp.start)) if np.any(ramp.start) else value
+        spikes = network.fire(shifted, name, ramp.width, ramp.sign, ramp.threshold)
+        spikes = network.affine(spikes, ramp.weight, 0.0)
+        (subtracted if ramp.subtracted else added).append(spikes)
+    if len(found) == 1:
+        return network.affine(*added, 1.0, base) if added else network.affine(*subtracted, -1.0, base)
+    result = network.sum(added, subtracted, call.name)
+    return network.affine(result, 1.0, base) if np.any(base) else result
 
 
 def rectify(
@@ -40,7 +100,7 @@ def rectify(
     negative_slope: Any = 0.0,
     threshold: float = 0.0,
 ) -> Any:
-    """Return what ReLU makes of a value: spikes, or two channels of them where negative inputs pass with a slope.
+    """Return what ReLU makes of a value, in Keras's definition of its three arguments.
 
         max(v, 0) - negative_slope max(-v, 0)        a positive and a negative channel, exact for LeakyReLU and PReLU
 
@@ -49,25 +109,48 @@ def rectify(
         network: the `Network`.
         call: the source's `Call` that has these activations.
         max_value: clip of ReLU6, a window of that width.
-        negative_slope: number or array that broadcasts to one sample.
+        negative_slope: number or array that broadcasts to one sample; of threshold - v below the threshold.
         threshold: >= 0; activations up to it are 0, as if the neurons stopped firing that long before t_max.
     """
-    refuse_digital(value)
-    if threshold < 0:
-        raise Refusal(f"threshold={threshold} passes negative values", "train the model with threshold >= 0")
     if max_value is not None and max_value <= 0:
         raise Refusal(f"max_value={max_value} leaves nothing", "give it a positive max_value")
     if max_value is not None and threshold >= max_value:
         raise Refusal(f"threshold={threshold} is not below max_value={max_value}", "raise max_value")
+    slope = np.asarray(negative_slope, np.float64)
+    if not slope.ndim and max_value is None and not threshold:
+        slope = np.asarray(np.float32(slope), np.float64)  # as TensorFlow's leaky_relu holds it, whatever the dtype
     if max_value is not None:
         max_value = float(np.float32(max_value))  # as Keras's clip holds it, whatever the dtype
-    slope = np.asarray(negative_slope, np.float64)
-    if not slope.any():
-        return network.fire(value, call.name, clip=max_value, threshold=threshold)
-    if max_value is not None or threshold:
-        raise Refusal("it has a negative_slope besides max_value or threshold", "train the model with one of them")
-    if not slope.ndim:
-        slope = np.asarray(np.float32(slope), np.float64)  # as TensorFlow's leaky_relu holds it, whatever the dtype
-    positive, negative = network.signed_spikes(value, call.name)
-    negative = Emitted(value.shape, negative.scale * slope, tensor=negative.tensor)
-    return network.difference(positive, negative, call.name)
+    found = [Ramp(width=max_value, threshold=threshold)]
+    if slope.any():
+        found += [Ramp(slope, -1, threshold, subtracted=True)]
+    return ramps(value, found, network, call)
+
+
+def hard_sigmoid(value: Any, network: Any, call: Any) -> Any:
+    """Return min(max(v/6 + 1/2, 0), 1): a window that is 1 wide."""
+    return ramps(network.affine(value, 1 / 6, 0.5), [Ramp(width=1.0)], network, call)
+
+
+def clip(value: Any, low: float, high: float, network: Any, call: Any) -> Any:
+    """Return min(max(v, low), high): low and what fires in a window of the width between the two."""
+    if not low < high:
+        raise Refusal(f"it clips to [{low}, {high}]", "give it bounds that are apart")
+    return ramps(value, [Ramp(start=low, width=high - low)], network, call, low)
+
+
+def soft_shrink(value: Any, threshold: float, network: Any, call: Any) -> Any:
+    """Return v - threshold above the threshold, v + threshold below its negative, else 0."""
+    found = [Ramp(start=threshold), Ramp(sign=-1, start=-threshold, subtracted=True)]
+    return ramps(value, found, network, call)
+
+
+def hard_shrink(value: Any, threshold: float, network: Any, call: Any) -> Any:
+    """Return v where its size is above the threshold, else 0."""
+    found = [Ramp(threshold=threshold), Ramp(sign=-1, threshold=threshold, subtracted=True)]
+    return ramps(value, found, network, call)
+
+
+def absolute(value: Any, network: Any, call: Any) -> Any:
+    """Return |v|."""
+    return ramps(value, [Ramp(), Ramp(sign=-1)], network, call)

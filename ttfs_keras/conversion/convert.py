@@ -1,5 +1,6 @@
 """From a trained ReLU model to the exact TTFS network."""
 
+import collections
 from typing import Any
 
 import keras
@@ -7,14 +8,15 @@ import numpy as np
 
 from ttfs_keras.conversion import rules  # noqa: F401 - registers them
 from ttfs_keras.conversion.calibrate import set_windows
+from ttfs_keras.conversion.channels import channels_first, with_channels_last
+from ttfs_keras.conversion.front import Front, has_weights
 from ttfs_keras.conversion.network import Network
-from ttfs_keras.conversion.registry import Refusal, rule_of
-from ttfs_keras.conversion.values import Digital, Emitted
+from ttfs_keras.conversion.registry import NO_RULE, Refusal, rule_of
+from ttfs_keras.conversion.values import Digital, placeholders
 from ttfs_keras.conversion.verify import compare
 from ttfs_keras.errors import ConversionError
-from ttfs_keras.network.graph import Graph, Symbol
+from ttfs_keras.network.graph import Graph
 from ttfs_keras.network.inputs import Inputs
-from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.schedule import schedule
 from ttfs_keras.ttfs.synaptic_map import Populations
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
@@ -22,6 +24,7 @@ from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
 BATCH = 128  # samples at a time in calibration
 TIMES = 2**16  # float64 numbers that a window holds at least, so that its spikes can be told apart
 CHECKED = 32  # samples on which the result is compared with its source
+NAMES, REASONS = 8, 12  # at most, of an error
 WINDOWS = ("layer", "shared", "unit")
 
 
@@ -79,18 +82,20 @@ def convert(
     graph = _validated(model, input_range, margin, quantile, windows, data_free)
     data = Inputs(model, calibration_data, BATCH, "calibration_data", ConversionError)
 
+    front = Front(graph, input_range, data)
     rule = _rule(margin, quantile, data_free)
     network = Network(rule)
-    snn = _emit(graph, input_range, network)
+    snn = _emit(graph, front, network)
     populations = Populations(snn)
-    clips = {layer.name: clip for layer, clip in network.neurons}
+    # Neurons that a digital part came to stand for are not in the network.
+    clips = {layer.name: clip for layer, clip in network.neurons if layer.name in populations.maps}
     widths = set_windows(populations, clips, data, margin, quantile, data_free)
     if windows == "shared" and widths:
         largest = max(widths.values())
         widths = {name: largest if clips[name] is None else width for name, width in widths.items()}
     if windows == "unit" or perturbation:  # other weights, or state that only a layer under construction can take up
         network = Network(rule, perturbation, widths if windows == "unit" else {}, widths)
-        snn = _emit(graph, input_range, network)
+        snn = _emit(graph, front, network)
     else:
         network.close(widths)
     if windows != "unit":
@@ -131,54 +136,83 @@ def _rule(margin, quantile, data_free):
     return GrowToMaximum(margin) if margin >= 0 else FixedWindow()
 
 
-def _emit(graph, input_range, network):
+def _emit(graph, front, network):
     """Return the spiking model that a network makes of a graph."""
-    inputs, values = [], {}
-    low, high = input_range
-    dtypes = [source.dtype for source in graph.model.inputs]
-    dtypes += [getattr(call.operation, "compute_dtype", None) for call in graph.calls]
-    # The range is taken off before Keras rounds values to what a layer computes in.
-    dtype = keras.backend.result_type(*(dtype for dtype in dtypes if dtype is not None and "float" in dtype))
-    for symbol, source in zip(graph.inputs, graph.model.inputs, strict=True):
-        inputs.append(keras.Input(batch_shape=source.shape, dtype=source.dtype, name=source.name))
-        encoder_name = "encoder" if len(graph.inputs) == 1 else f"encoder_{source.name}"
-        encoder = TTFSEncoder(
-            input_range, perturbation=network.perturbation, name=network.unique(encoder_name), dtype=dtype
-        )
-        scale, offset = np.full(1, float(high - low)), np.full(1, float(low))
-        values[symbol] = Emitted(source.shape, scale, offset, encoder(inputs[-1]), spikes=True)
-    _map(graph, values, network)
+    values = front.encoded(network)
+    refused: dict[str, None] = {}  # in order, each once
+    for call in graph.calls:
+        try:
+            found = _mapped(call, values, network, refused, call in front.calls)
+        except Refusal as refusal:
+            if call in front.calls:
+                continue  # it stays digital, and is encoded if it is needed
+            found = _digital(call, values, network, refusal, refused)
+        values |= zip(call.outputs, found, strict=True)
+    if refused:
+        raise ConversionError(_listed(refused))
+    inputs = values.inputs
     outputs = [network.read_out(values[symbol]).tensor for symbol in graph.outputs]
     ends = [ends[0] if len(ends) == 1 else ends for ends in (inputs, outputs)]
     return keras.Model(*ends, name=f"{graph.model.name}_ttfs")
 
 
-def _map(graph, values, network):
-    """Map the calls in topological order, adding to `values`; raise a ConversionError that lists all refusals."""
-    refused: list[str] = []
-    heads: dict[Symbol, str] = {}
-    for call in graph.calls:
-        try:
-            if (rule := rule_of(call.operation)) is None:
-                raise Refusal("no exact TTFS counterpart is known", "replace it or register a converter")
-            value = rule(call, [values[symbol] for symbol in call.inputs], network)
-            values[call.outputs[0]] = value
-            if isinstance(value, Digital):
-                gate = Refusal("its softmax or sigmoid does not end the model", "train the model with ReLU")
-                heads[call.outputs[0]] = _line(call, gate)
-        except Refusal as refusal:
-            # A softmax or sigmoid is well at the end only, which shows here.
-            refused += [heads.pop(symbol) for symbol in call.inputs if symbol in heads]
-            refused.append(_line(call, refusal))
-            # Something in its place, so that what follows is checked too.
-            for symbol in call.outputs:
-                values[symbol] = Emitted(symbol.shape, tensor=keras.Input(batch_shape=symbol.shape))
-    if refused:
-        raise ConversionError("Cannot be mapped onto a TTFS network exactly:\n  " + "\n  ".join(refused))
+def _digital(call, values, network, refusal, refused):
+    """Return what a refused call gives as a step behind the read-out, or add it to `refused`."""
+    try:
+        if not has_weights(call.operation):
+            return network.digital(call, [values[symbol] for symbol in call.inputs], [refusal.line(call)])
+    except Refusal as other:
+        refusal = other
+    refused[refusal.line(call)] = None
+    return placeholders(call.outputs)
 
 
-def _line(call, refusal):
-    return f"{call.name} ({type(call.operation).__name__}): {refusal.reason}; remedy: {refusal.remedy}"
+def _listed(refused):
+    """Return the message of lines `name (Type): reason`, those with the same reason together."""
+    named = collections.defaultdict(list)
+    for line in refused:
+        name, reason = line.split(": ", 1)
+        named[reason].append(name)
+    lines = [f"Cannot be mapped onto a TTFS network exactly ({len(refused)} operations):"]
+    for reason, names in list(named.items())[:REASONS]:
+        more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+        lines.append(f"{', '.join(names[:NAMES])}{more}: {reason}")
+    if len(named) > REASONS:
+        lines.append(f"and {len(named) - REASONS} more reasons")
+    return "\n  ".join(lines)
+
+
+def _mapped(call, values, network, refused, in_front):
+    """Return the mapped outputs of a call; raise a `Refusal` where it has no exact counterpart in spikes."""
+    rule = rule_of(call.operation)
+    if rule is None and in_front:
+        raise NO_RULE
+    received = [values[symbol] for symbol in call.inputs]
+    behind = [value for value in received if isinstance(value, Digital)]
+    if not behind:
+        return _applied(rule, call, received, network, in_front)
+    if has_weights(call.operation):  # spikes are needed behind what is not piecewise linear
+        refused |= dict.fromkeys(cause for value in behind for cause in value.causes)
+        return _applied(rule, call, placeholders(call.inputs), network, in_front)
+    causes = []
+    try:  # whether it would have been refused itself, on a network that is thrown away
+        _applied(rule, call, placeholders(call.inputs), Network(network.window_rule), True)
+    except Refusal as refusal:
+        causes.append(refusal.line(call))
+    return network.digital(call, received, causes)
+
+
+def _applied(rule, call, received, network, spiking):
+    if rule is None:
+        raise NO_RULE
+    if channels_first(call.operation):
+        found = with_channels_last(rule, call, received, network)
+    else:
+        found = rule(call, received, network)
+    found = found if isinstance(found, list) else [found]
+    if spiking and any(isinstance(value, Digital) for value in found):
+        raise NO_RULE
+    return found
 
 
 def _check_windows(snn, widths):

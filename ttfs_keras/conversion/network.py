@@ -5,13 +5,17 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
-from ttfs_keras.conversion.values import Deferred, Digital, Emitted, refuse_digital, widest
+from ttfs_keras.conversion.moves import check_linear, moved_constants
+from ttfs_keras.conversion.registry import Refusal
+from ttfs_keras.conversion.values import Deferred, Digital, Emitted, affine, widest
 from ttfs_keras.network.fold import fold_input, fold_output, weights_of
 from ttfs_keras.ttfs.affine import Affine
 from ttfs_keras.ttfs.conv2d import TTFSConv2D
 from ttfs_keras.ttfs.dense import TTFSDense
+from ttfs_keras.ttfs.interpolation import Interpolation, separated
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.perturbation import EarlyClosing
 from ttfs_keras.ttfs.readout import TTFSReadout
@@ -57,6 +61,8 @@ class Network:
     def close(self, windows):
         """Give the windows that were emitted open wide their widths, `{layer name: width}`."""
         for layer, clip in self.neurons:
+            if layer.name not in windows:
+                continue
             neuron = getattr(layer, "neuron", layer)
             neuron.set_window(windows[layer.name])
             neuron.window_rule = self._rule(windows[layer.name], clip)
@@ -74,15 +80,95 @@ class Network:
         self._taken.add(found)
         return found
 
+    def copies(self, call, tensors, **changes):
+        """Return the list of what a copy of a call's operation, weights included, makes of tensors."""
+        operation = call.operation
+        name = changes.pop("name", None) or self.unique(call.name)
+        try:
+            config = operation.get_config() | {"name": name} | changes
+        except (NotImplementedError, TypeError) as error:
+            raise Refusal("it cannot be copied, having no configuration", "define its get_config") from error
+        copied = type(operation).from_config(config)
+        outputs = call.of(copied)(dict(zip(call.inputs, tensors, strict=True)))
+        if weights := getattr(operation, "weights", None):
+            copied.set_weights([np.asarray(weight) for weight in weights])
+        return outputs
+
     def clone(self, call, tensor, **changes):
-        """Return what a copy of a call's layer, which has no weights, makes of a tensor."""
-        config = call.operation.get_config() | {"name": self.unique(call.name)} | changes
-        return type(call.operation).from_config(config)(tensor)
+        """Return what a copy of a call's operation makes of a tensor."""
+        return self.copies(call, [tensor], **changes)[0]
 
     def emitted(self, value):
         """Return a value as an `Emitted` one."""
-        refuse_digital(value)
         return value if isinstance(value, Emitted) else Emitted(value.shape, tensor=self.realise(value))
+
+    def affine(self, value, scale, offset):
+        """Return `scale * value + offset`; the two broadcast to a sample's shape."""
+        scale, offset = (_compact(np.asarray(part, np.float64)) for part in (scale, offset))
+        found = affine(value, scale, offset)
+        if isinstance(value, Deferred) and found.per_channel() is None:  # which no weights can take up
+            found = affine(self.emitted(value), scale, offset)
+        return found
+
+    def moved(self, call, values):
+        """Return the values that an operation moves, repeats or drops, with their scales and offsets."""
+        check_linear(call)
+        parts = [self.emitted(value) for value in values]
+        constants = moved_constants(call, parts)
+        if constants is None:
+            parts = [self.unscaled(part) for part in parts]
+            constants = [(np.ones(1), np.zeros(1))] * len(call.outputs)
+        spikes = all(part.spikes for part in parts)
+        tensors = self.copies(call, [part.tensor for part in parts])
+        return [
+            Emitted(symbol.shape, *pair, tensor=tensor, spikes=spikes)
+            for symbol, pair, tensor in zip(call.outputs, constants, tensors, strict=True)
+        ]
+
+    def summed(self, call, values, **changes):
+        """Return the values that an operation sums with fixed weights: synapses that are emitted as they are."""
+        check_linear(call)
+        parts = [self.emitted(value) for value in values]
+        scale = parts[0].scale
+        if len(parts) > 1 or scale.size > 1 or parts[0].offset.any():
+            parts, scale = [self.unscaled(part) for part in parts], np.ones(1)
+        tensors = self.copies(call, [part.tensor for part in parts], **changes)
+        return [Emitted(s.shape, scale, tensor=t) for s, t in zip(call.outputs, tensors, strict=True)]
+
+    def interpolated(self, call, values):
+        """Return what an operation that resizes images makes of a value."""
+        (value,) = values
+        _, *image, channels = value.shape
+        if len(image) != 2 or None in (*image, channels) or value.shape[-1] != call.shape[-1]:
+            raise Refusal(f"it resizes {value.shape}", "give it images of a fixed size, channels last")
+        value = self.plain(value)
+        if value.offset.any():
+            value = self.unscaled(value)
+        layer = Interpolation(call.shape[1:3], name=self.unique(call.name), dtype=value.tensor.dtype)
+        tensor = layer(value.tensor)
+        (symbol,), resize = call.inputs, call.in_float64()
+        rows, columns = separated(lambda images: resize({symbol: tf.constant(images)})[0], *image)
+        layer.rows.assign(rows)
+        layer.columns.assign(columns)
+        return [Emitted(call.shape, value.scale, value.offset, tensor)]
+
+    def transposed(self, value, axes, name):
+        """Return a value with the axes of its samples in another order, which are counted from 0."""
+        value = self.emitted(value)
+        permute = layers.Permute([axis + 1 for axis in axes], name=self.unique(name), dtype=value.tensor.dtype)
+        scale, offset = (
+            _compact(part.reshape((1,) * (len(axes) - part.ndim) + part.shape).transpose(axes))
+            for part in (value.scale, value.offset)
+        )
+        tensor = permute(value.tensor)
+        return Emitted((value.shape[0], *(value.shape[1 + a] for a in axes)), scale, offset, tensor, value.spikes)
+
+    def unscaled(self, value):
+        """Return a value as an `Emitted` one whose scale is 1 and offset 0."""
+        tensor = self.realise(value)
+        return Emitted(
+            value.shape, tensor=tensor, spikes=isinstance(value, Emitted) and value.spikes and tensor is value.tensor
+        )
 
     def plain(self, value):
         """Return a value as an `Emitted` one whose scale and offset are those of whole channels."""
@@ -186,17 +272,47 @@ class Network:
         positive, negative = self.fire(value, f"{name}_positive"), self.fire(value, f"{name}_negative", sign=-1)
         return positive, negative
 
-    def difference(self, positive, negative, name):
-        """Return the value that two channels of spikes carry, as potentials `positive - negative`."""
-        tensors = [self.realise(positive), self.realise(negative)]
-        subtract = layers.Subtract(name=self.unique(f"{name}_rails"), dtype=widest(tensors))
-        return Emitted(positive.shape, tensor=subtract(tensors))
+    def sum(self, added, subtracted, name):
+        """Return the sum of some values less that of others, as potentials."""
+        tensors = [[self.realise(value) for value in values] for values in (added, subtracted)]
+        totals = [
+            layers.Add(name=self.unique(f"{name}_sum"), dtype=widest(group))(group) if len(group) > 1 else group[0]
+            for group in tensors
+            if group
+        ]
+        if len(totals) > 1:
+            subtract = layers.Subtract(name=self.unique(f"{name}_rails"), dtype=widest(totals))
+            totals = [subtract(totals)]
+        return Emitted(tuple(totals[0].shape), tensor=totals[0])
 
-    def digital(self, step, value):
-        """Return what a layer makes of the read-out of a value: a step behind the spiking network."""
-        tensor = self.read_out(value).tensor
-        step.dtype_policy = keras.dtype_policies.get(tensor.dtype)
-        return Digital(step(tensor))
+    def extreme(self, call, values, largest):
+        """Return the largest or the smallest of some values.
+
+        max(a, b) = a + max(b - a, 0)        min(a, b) = a - max(a - b, 0)
+        """
+        result, *others = values
+        for value in others:
+            result, value = self.unscaled(result), self.unscaled(value)
+            above = self.sum([value], [result], call.name) if largest else self.sum([result], [value], call.name)
+            spikes = self.fire(above, f"{call.name}_difference")
+            result = self.sum([result, spikes], [], call.name) if largest else self.sum([result], [spikes], call.name)
+        return result
+
+    def digital(self, call, values, causes=(), name=None):
+        """Return what a call's operation, which has no weights, makes of read-outs: a step behind the spiking network.
+
+        Args:
+            call: of the operation.
+            values: that it takes.
+            causes: lines of the error that it is if spikes are needed behind it; those of the values are added.
+            name: of the emitted layer, that of the call if None.
+        """
+        known = [cause for value in values if isinstance(value, Digital) for cause in value.causes]
+        tensors = [self.read_out(value).tensor for value in values]
+        changes = {"dtype": widest(tensors)} if isinstance(call.operation, layers.Layer) else {}
+        changes |= {} if name is None else {"name": self.unique(name)}
+        causes = tuple(dict.fromkeys([*known, *causes]))
+        return [Digital(tensor, causes) for tensor in self.copies(call, tensors, **changes)]
 
     def read_out(self, value):
         """Turn a value that leaves the network into `Digital` potentials."""
@@ -212,6 +328,13 @@ class Network:
             readout.bias.assign(weights["bias"])
             return Digital(tensor)
         return Digital(self.realise(value))
+
+
+def _compact(array):
+    """Return an array that broadcasts to a sample's shape without leading axes of size 1."""
+    while array.ndim > 1 and array.shape[0] == 1:
+        array = array[0]
+    return array.reshape(1) if array.size == 1 else array
 
 
 def _scaled(value, factor):

@@ -10,8 +10,8 @@ def register_converter(*types: type) -> Callable:
     """Register a rule for source operations of exactly these types.
 
     The rule is called as `rule(call, values, network)`: with the `Call` being mapped, whose `operation`, `name` and
-    `shape` are those of the source; the list of mapped inputs (`Emitted`, `Deferred` or `Digital`); and the `Network`
-    under construction. It returns the mapped output, or raises `Refusal(reason, remedy)`.
+    `shape` are those of the source; the list of mapped inputs (`Emitted` or `Deferred`); and the `Network` under
+    construction. It returns the mapped output, a list of several, or raises `Refusal(reason, remedy)`.
 
     Example:
         >>> class Double(keras.layers.Layer):
@@ -51,3 +51,12 @@ class Refusal(Exception):
         super().__init__(reason)
         self.reason = reason
         self.remedy = remedy
+
+    def line(self, call: Any) -> str:
+        """Return what an error says of a call that is refused for this."""
+        return f"{call.name} ({type(call.operation).__name__}): {self.reason}; remedy: {self.remedy}"
+
+
+NO_RULE = Refusal(
+    "no exact TTFS counterpart is known, and it does not end the model", "use ReLU layers or register a converter"
+)

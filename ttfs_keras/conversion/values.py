@@ -27,6 +27,8 @@ class Value:
         """Return scale and offset as `(channels,)` each, or None where they differ between positions."""
         found = []
         for values in (self.scale, self.offset):
+            if values.ndim > 1 and None in self.shape[1:]:
+                return None
             rows = np.broadcast_to(values, self.shape[1:] if values.ndim > 1 else self.shape[-1:])
             rows = rows.reshape(-1, self.shape[-1])
             if not (rows == rows[:1]).all():
@@ -69,20 +71,20 @@ class Digital:
 
     Attributes:
         tensor: symbolic `(batch, ...)`.
+        causes: lines of an error, one for each operation that made it digital, should spikes be needed behind it.
     """
 
     tensor: Any
+    causes: tuple[str, ...] = ()
 
 
-def refuse_digital(*values: Any) -> None:
-    """Raise `Refusal` if one of the values is behind the read-out, where nothing spikes any more."""
-    if any(isinstance(value, Digital) for value in values):
-        raise Refusal("it stands behind a softmax or sigmoid", "end the model there")
+def placeholders(symbols: Any) -> list[Emitted]:
+    """Return something in the place of values, so that what follows a refused operation is checked too."""
+    return [Emitted(s.shape, tensor=keras.Input(batch_shape=s.shape, dtype=s.dtype)) for s in symbols]
 
 
 def affine(value: Any, scale: Any, offset: Any) -> Any:
     """Return `scale * value + offset`, to be folded into the weights before or after it."""
-    refuse_digital(value)
     return replace(value, scale=value.scale * scale, offset=value.offset * scale + offset)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from ttfs_keras.network.graph import RAW_SIGMOID, Graph, Symbol
+from ttfs_keras.network import raw
+from ttfs_keras.network.graph import Graph, Symbol
 from ttfs_keras.network.spiking import Spiking
 
 # Layers behind a sigmoid that leave its values alone in inference.
@@ -34,7 +35,7 @@ class Answers:
             call = graph.makers.get(call.inputs[0])
         last = None if call is None else call.operation
         activation = getattr(last, "activation", None)
-        if isinstance(last, RAW_SIGMOID) or activation is keras.activations.sigmoid:
+        if isinstance(last, raw.SIGMOID) or activation is keras.activations.sigmoid:
             self.kind = "labels"
         else:
             several = self._spiking is not None or (symbol.shape[-1] or 2) > 1

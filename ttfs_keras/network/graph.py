@@ -1,4 +1,4 @@
-"""The calls of a Keras model as one flat view; the only file that knows Keras's private graph and operation classes."""
+"""The calls of a Keras model as one flat view; the only file that knows Keras's private graph."""
 
 import collections
 import copy
@@ -7,13 +7,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.ops import nn as raw_nn
-from keras.src.ops import numpy as raw_numpy
 
-# `keras.ops` functions on symbolic tensors leave these operations in the graph.
-RAW_RELU, RAW_RELU6, RAW_LEAKY_RELU = raw_nn.Relu, raw_nn.Relu6, raw_nn.LeakyRelu
-RAW_ADD, RAW_SUBTRACT = raw_numpy.Add, raw_numpy.Subtract
-RAW_SIGMOID = raw_nn.Sigmoid
+from ttfs_keras.network.time_distributed import in_steps
 
 
 class Symbol:
@@ -50,11 +45,23 @@ class Call:
         """Shape of the first output."""
         return self.outputs[0].shape
 
+    @property
+    def operands(self) -> list:
+        """The positional arguments: `Symbol`s for tensors of the model, and whatever constants there are."""
+        symbols = {id(t): s for t, s in zip(self._node.input_tensors, self.inputs, strict=True)}
+        return list(self._node.arguments.fill_in(symbols)[0])
+
     def of(self, operation: Any) -> "Call":
         """Return the same call of another operation."""
         found = copy.copy(self)
         found.operation = operation
         return found
+
+    def in_float64(self) -> "Call":
+        """Return the same call of a copy of its layer that computes in float64; functions do what they are fed."""
+        if not isinstance(self.operation, keras.Layer):
+            return self
+        return self.of(_in_float64(self.operation))
 
     def __call__(self, tensors: dict[Symbol, Any]) -> list:
         """Return the values of the outputs from those of the inputs."""
@@ -106,8 +113,9 @@ class Graph:
             if self._uses[name] > 1:
                 name = f"{name}_call{self._uses[name]}"
             received = [symbols[id(tensor)] for tensor in node.input_tensors]
-            if isinstance(operation, keras.Sequential) or hasattr(operation, "_nodes_by_depth"):
-                produced = self._inline(as_functional(operation), received, f"{name}_")
+            within = _models_within(operation, node)
+            if within is not None:
+                produced = self._inline(within, received, f"{name}_")
             else:
                 produced = [Symbol(tensor.shape, tensor.dtype) for tensor in node.outputs]
                 self.calls.append(Call(name, node, received, produced))
@@ -188,6 +196,37 @@ class Graph:
             structure(self.model._outputs_struct, outputs),
             name=self.model.name,
         )
+
+
+def _in_float64(layer):
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return keras.layers.TimeDistributed(_in_float64(layer.layer), dtype="float64")
+    twin = type(layer).from_config(layer.get_config() | {"dtype": "float64"})
+    if layer.weights:
+        twin.build_from_config(layer.get_build_config())
+        twin.set_weights(layer.get_weights())
+    return twin
+
+
+def _models_within(operation, node):
+    """Return an operation that holds calls of its own as a Functional model of them, or None."""
+    if isinstance(operation, keras.Sequential) or hasattr(operation, "_nodes_by_depth"):
+        return as_functional(operation)
+    if not isinstance(operation, keras.layers.TimeDistributed) or len(node.input_tensors) != 1:
+        return None
+    (tensor,) = node.input_tensors
+    series = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+    try:
+        result = in_steps(operation.layer, series, run=_run_in_steps)
+    except NotImplementedError:
+        return None
+    # A wrapper around a single layer stays as it is.
+    return None if result._keras_history.operation.name == operation.layer.name else keras.Model(series, result)
+
+
+def _run_in_steps(model, tensors, call):
+    (result,) = keras.tree.flatten(as_functional(model)._run_through_graph(list(tensors), call_fn=call))
+    return result
 
 
 def as_functional(model: Any) -> keras.Model:

@@ -78,6 +78,11 @@ def linear_twin(layer: Any) -> Any:
     """
     if hasattr(layer, "linear_twin"):
         return layer.linear_twin()
+    if isinstance(layer, layers.TimeDistributed):
+        twin = linear_twin(layer.layer)
+        return None if twin is None else layers.TimeDistributed(twin)
+    if isinstance(layer, layers.EinsumDense):
+        return layers.EinsumDense(layer.equation, layer.output_shape, kernel_initializer="ones")
     kind = next((kind for kind in LINEAR if isinstance(layer, kind)), None)
     if kind is None:
         return None

@@ -6,6 +6,7 @@ from ttfs_keras.ttfs.dense import TTFSDense
 from ttfs_keras.ttfs.encoder import TTFSEncoder
 from ttfs_keras.ttfs.gate import spike_gate
 from ttfs_keras.ttfs.initializers import NaiveAlpha1, SmartAlpha1
+from ttfs_keras.ttfs.interpolation import Interpolation
 from ttfs_keras.ttfs.neuron import TTFSNeuron
 from ttfs_keras.ttfs.perturbation import (
     EarlyClosing,
@@ -34,6 +35,7 @@ __all__ = [
     "EarlyClosing",
     "FixedWindow",
     "GrowToMaximum",
+    "Interpolation",
     "NaiveAlpha1",
     "Perturbation",
     "SmartAlpha1",

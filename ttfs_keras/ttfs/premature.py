@@ -43,7 +43,8 @@ def overshoots(populations: Populations, inputs: list, widths: dict[str, float])
         if population.name in widths:
             above = above_width(population, widths[population.name])
             if len(above):
-                found[population.name] = float(above.max())
+                # With room: a neuron whose threshold is 0 or less would fire at once.
+                found[population.name] = rounded_up(float(above.max()), population.potential.dtype)
 
     populations.visit(inputs, fire)
     return found

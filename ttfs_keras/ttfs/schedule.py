@@ -9,7 +9,7 @@ import tensorflow as tf
 from ttfs_keras.network.graph import Graph, Symbol
 from ttfs_keras.network.spiking import read_out_time
 from ttfs_keras.ttfs.lead_times import LeadTimes
-from ttfs_keras.ttfs.relays import POOLS, RELAYS
+from ttfs_keras.ttfs.relays import passes_spikes
 
 NO_SPIKES = "Expected a TTFS network, with a TTFSEncoder before its layers. Received: a model without one"
 
@@ -61,7 +61,7 @@ def signals(graph: Graph) -> dict[Symbol, Signal]:
                 raise ValueError(f"Expected a TTFSEncoder before every spiking layer. {operation.name!r} has none.")
             start = 0.0 if window is None else window.end
             kind, window = "spikes", Window(start, start + float(float64(operation.window)))
-        elif window is not None and not (set(kinds) == {"spikes"} and isinstance(operation, POOLS + RELAYS)):
+        elif window is not None and not (set(kinds) == {"spikes"} and passes_spikes(operation)):
             kind = "potentials"
         found |= {symbol: Signal(kind, window) for symbol in call.outputs}
     return found

@@ -66,8 +66,11 @@ def test_layers_of_training_only_disappear(kind):
     assert not any(type(layer).__name__ == kind for layer in snn.layers)
 
 
-def test_interpolation_is_refused():
-    step = (layers.UpSampling2D, {"interpolation": "bilinear", "name": "smooth"})
-    model = sequential((3, 4, 2), conv(padding="same"), step, FLATTEN, dense())
-    with pytest.raises(tk.ConversionError, match=r"smooth \(UpSampling2D\): interpolation='bilinear'.*; remedy: "):
-        tk.convert(model, images(model))
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic", "lanczos3"])
+@pytest.mark.parametrize("step", [(layers.UpSampling2D, {}), (layers.Resizing, {"height": 5, "width": 3})])
+def test_interpolation_is_a_sum_with_fixed_weights(step, kind):
+    step = step[0], step[1] | {"interpolation": kind}
+    model = sequential((3, 4, 2), conv(kernel_size=1), norm(), step, norm(), conv(kernel_size=2), FLATTEN, dense())
+    x = images(model)
+    # TensorFlow resizes in float32.
+    assert error(model, tk.convert(model, x), x) <= TOLERANCE["float32"]

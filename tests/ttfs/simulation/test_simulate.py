@@ -424,11 +424,9 @@ def test_unsupported_layers_are_all_listed():
     with pytest.raises(ValueError, match="cannot run these layers") as error:
         simulate(keras.Model(inputs, tk.TTFSReadout(2, name="again")(head)), np.zeros((1, 4, 4, 2)))
     assert sorted(str(error.value).splitlines()[1:]) == [
-        "  again (TTFSReadout): stands behind a softmax or sigmoid",
-        "  norm (LayerNormalization): not a layer that it knows",
+        "  again (TTFSReadout): stands behind softmax, which is not known to be linear",
         "  pool (TTFSMaxPooling2D): data_format is not channels_last",
-        "  relu (Activation): not a softmax or sigmoid",
-        "  rescaling (Rescaling): stands before the encoder",
+        "  readout (TTFSReadout): stands behind norm, which is not known to be linear",
         "  signed (MaxPooling2D): takes spikes but is fed potentials",
     ]
 
@@ -437,9 +435,12 @@ def test_layers_need_the_input_that_they_take():
     snn = keras.Sequential([keras.Input((4,)), tk.TTFSDense(2, name="dense"), keras.layers.Softmax(name="softmax")])
     with pytest.raises(ValueError, match=r"Expected a TTFSEncoder before every spiking layer. 'dense' has none"):
         simulate(snn, np.zeros((1, 4)))
-    snn = chain((4,), keras.layers.Softmax(name="softmax"))
-    with pytest.raises(ValueError, match=r"softmax \(Softmax\): takes potentials but is fed spikes"):
-        simulate(snn, np.zeros((1, 4)))
+
+
+def test_a_softmax_of_spikes_takes_their_lead_times():
+    x = np.array([[0.0, 0.25, 0.5, 1.0]])
+    expected = np.exp(x) / np.exp(x).sum()
+    np.testing.assert_allclose(simulate(chain((4,), keras.layers.Softmax()), x).outputs, expected, rtol=1e-12)
 
 
 def test_slopes_that_are_not_positive_are_refused():

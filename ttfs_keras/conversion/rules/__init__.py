@@ -1,5 +1,5 @@
 """How each kind of operation is mapped; importing this package registers the rules."""
 
-from ttfs_keras.conversion.rules import activation, linear, merging, normalization, pooling, shape
+from ttfs_keras.conversion.rules import activation, arithmetic, linear, merging, normalization, pooling, shape, time
 
-__all__ = ["activation", "linear", "merging", "normalization", "pooling", "shape"]
+__all__ = ["activation", "arithmetic", "linear", "merging", "normalization", "pooling", "shape", "time"]

@@ -1,11 +1,19 @@
-"""Rules for activations in all spellings: ReLU and its clipped and two-sided kin fire, heads stay digital."""
+"""Rules for activations in all spellings: ReLU and its clipped and two-sided kin fire."""
 
 import numpy as np
 from keras import layers
 
-from ttfs_keras.conversion.activations import apply_activation, rectify
-from ttfs_keras.conversion.registry import register_converter
-from ttfs_keras.network.graph import RAW_LEAKY_RELU, RAW_RELU, RAW_RELU6
+from ttfs_keras.conversion.activations import (
+    absolute,
+    apply_activation,
+    clip,
+    hard_shrink,
+    hard_sigmoid,
+    rectify,
+    soft_shrink,
+)  # fmt: skip
+from ttfs_keras.conversion.registry import Refusal, register_converter
+from ttfs_keras.network import raw
 
 
 @register_converter(layers.ReLU)
@@ -29,25 +37,58 @@ def map_activation(call, values, network):
     return apply_activation(call.operation.activation, values[0], network, call)
 
 
-@register_converter(layers.Softmax)
-def map_softmax(call, values, network):
-    """Keep the softmax of the logits as a digital step."""
-    return network.digital(layers.Softmax(call.operation.axis, name=network.unique(call.name)), values[0])
-
-
-@register_converter(RAW_RELU)
+@register_converter(raw.RELU)
 def map_raw_relu(call, values, network):
     """Fire."""
     return rectify(values[0], network, call)
 
 
-@register_converter(RAW_RELU6)
+@register_converter(raw.RELU6)
 def map_raw_relu6(call, values, network):
     """Fire in a window of width 6."""
     return rectify(values[0], network, call, max_value=6.0)
 
 
-@register_converter(RAW_LEAKY_RELU)
+@register_converter(raw.LEAKY_RELU)
 def map_raw_leaky_relu(call, values, network):
     """Fire a positive and a negative channel."""
     return rectify(values[0], network, call, negative_slope=call.operation.negative_slope)
+
+
+@register_converter(raw.HARD_SIGMOID)
+def map_raw_hard_sigmoid(call, values, network):
+    """Fire in a window of width 1."""
+    return hard_sigmoid(values[0], network, call)
+
+
+@register_converter(raw.HARD_TANH)
+def map_raw_hard_tanh(call, values, network):
+    """Fire in a window of width 2."""
+    return clip(values[0], -1.0, 1.0, network, call)
+
+
+@register_converter(raw.CLIP)
+def map_raw_clip(call, values, network):
+    """Fire in a window of the width between the bounds."""
+    low, high = call.operation.x_min, call.operation.x_max
+    if np.ndim(low) or np.ndim(high):
+        raise Refusal("it clips to bounds that are arrays", "clip to numbers")
+    return clip(values[0], float(low), float(high), network, call)
+
+
+@register_converter(raw.SOFT_SHRINK)
+def map_raw_soft_shrink(call, values, network):
+    """Fire a positive and a negative channel, both later by the threshold."""
+    return soft_shrink(values[0], call.operation.threshold, network, call)
+
+
+@register_converter(raw.HARD_SHRINK)
+def map_raw_hard_shrink(call, values, network):
+    """Fire a positive and a negative channel that both close early."""
+    return hard_shrink(values[0], call.operation.threshold, network, call)
+
+
+@register_converter(*raw.ABSOLUTE)
+def map_absolute(call, values, network):
+    """Fire a positive and a negative channel, and add them."""
+    return absolute(values[0], network, call)

@@ -27,7 +27,7 @@ def map_max_pooling(call, values, network):
         dataclasses.replace(channel, shape=call.shape, tensor=_max(call, channel.tensor, smallest, network))
         for channel, smallest in zip(channels, (zeros, ~zeros), strict=True)
     ]
-    return network.difference(*pooled, call.name)
+    return network.sum(pooled[:1], pooled[1:], call.name)
 
 
 def _max(call, tensor, negative, network):

@@ -1,35 +1,39 @@
-"""Rules for layers that move or repeat values, or that do nothing in inference."""
+"""Rules for operations that move, repeat or sum values with fixed weights, or that do nothing in inference."""
 
 import dataclasses
 
-import numpy as np
 from keras import layers
 
 from ttfs_keras.conversion.registry import Refusal, register_converter
-from ttfs_keras.conversion.values import Digital, channels_last
+from ttfs_keras.conversion.values import channels_last
+from ttfs_keras.network import raw
+from ttfs_keras.ttfs.relays import passes_spikes
 
 
-@register_converter(layers.Flatten, layers.Reshape, layers.Permute)
-def map_reshape(call, values, network):
-    """Move the values with their scales and offsets."""
-    (value,), layer = values, call.operation
-    if isinstance(value, Digital):
-        return Digital(network.clone(call, value.tensor))
-    value = network.emitted(value)
-    tensor = network.clone(call, value.tensor)
+@register_converter(
+    layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector,
+    layers.Cropping1D, layers.Cropping2D, layers.Cropping3D,
+    layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D, layers.Resizing, raw.RESIZE, *raw.MOVES, *raw.SUMS,
+)  # fmt: skip
+def map_moves(call, values, network):
+    """Move the values with their scales and offsets, or sum them where the operation interpolates or averages."""
+    layer = call.operation
+    if getattr(layer, "fill_value", 0.0) or getattr(layer, "constant_values", 0.0):
+        raise Refusal("it fills in a constant", "fill in 0")
+    if passes_spikes(layer):
+        return network.moved(call, values)
+    return (network.interpolated if hasattr(layer, "interpolation") else network.summed)(call, values)
 
-    def moved(array):
-        if array.size == 1:
-            return array.reshape(1)
-        if None in value.shape[1:]:
-            raise Refusal(f"it reshapes {value.shape}, whose size is free", "give the model's input a fixed shape")
-        full = np.broadcast_to(array, value.shape[1:])
-        if isinstance(layer, layers.Permute):
-            return full.transpose([axis - 1 for axis in layer.dims])
-        return full.reshape(call.shape[1:])
 
-    scale, offset = moved(value.scale), moved(value.offset)
-    return dataclasses.replace(value, shape=call.shape, tensor=tensor, scale=scale, offset=offset)
+@register_converter(layers.CenterCrop)
+def map_center_crop(call, values, network):
+    """Crop the values."""
+    layer = call.operation
+    axes = (1, 2) if layer.data_format == "channels_last" else (2, 3)
+    sizes = [values[0].shape[axis] for axis in axes]
+    if any(size is None or size < wanted for size, wanted in zip(sizes, (layer.height, layer.width), strict=True)):
+        raise Refusal(f"it would resize images of {sizes}", "give it images of a fixed size that is not smaller")
+    return network.moved(call, values)
 
 
 @register_converter(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
@@ -38,25 +42,7 @@ def map_zero_padding(call, values, network):
     channels_last(call.operation)
     value = network.plain(values[0])
     if value.offset.any():
-        value = type(value)(value.shape, tensor=network.realise(value))
-    return dataclasses.replace(value, shape=call.shape, tensor=network.clone(call, value.tensor))
-
-
-@register_converter(
-    layers.Cropping1D,
-    layers.Cropping2D,
-    layers.Cropping3D,
-    layers.UpSampling1D,
-    layers.UpSampling2D,
-    layers.UpSampling3D,
-)
-def map_cropping(call, values, network):
-    """Crop or repeat the values."""
-    channels_last(call.operation)
-    interpolation = getattr(call.operation, "interpolation", "nearest")
-    if interpolation != "nearest":
-        raise Refusal(f"interpolation={interpolation!r} is not of spikes", "use interpolation='nearest'")
-    value = network.plain(values[0])
+        value = network.unscaled(value)
     return dataclasses.replace(value, shape=call.shape, tensor=network.clone(call, value.tensor))
 
 

@@ -6,30 +6,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ttfs_keras.network.graph import Call
 from ttfs_keras.ttfs.schedule import float64
 from ttfs_keras.ttfs.simulation.wiring import image_taps
 
-RESHAPES = (keras.layers.Flatten, keras.layers.Permute, keras.layers.Reshape)
 
-
-def relayed(operation: Any, arrays: list[np.ndarray]) -> np.ndarray:
-    """Return the spike times behind a layer that pools, moves or copies spikes."""
+def relayed(call: Call, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the spike times, one array for each output, behind an operation that pools, moves or copies spikes."""
+    operation: Any = call.operation
     if isinstance(operation, keras.layers.MaxPooling2D):
-        return _first_of_pool(operation, arrays[0])
+        return [_first_of_pool(operation, arrays[0])]
     if isinstance(operation, keras.layers.Permute):
-        return arrays[0].transpose(0, *operation.dims)
-    if isinstance(operation, RESHAPES):
-        return arrays[0].reshape(operation.compute_output_shape(arrays[0].shape))
+        return [arrays[0].transpose(0, *operation.dims)]
+    if isinstance(operation, (keras.layers.Flatten, keras.layers.Reshape)):
+        return [arrays[0].reshape(operation.compute_output_shape(arrays[0].shape))]
     # Pools of other ranks, padding, cropping, repeating, concatenating: on -t the earliest spike is the largest value,
     # and a shift makes silence the 0 that padding adds.
     late = 1 + max((array[np.isfinite(array)].max(initial=0.0) for array in arrays), default=0.0)
     leads = [tf.constant(np.where(np.isinf(array), 0.0, late - array)) for array in arrays]
-    config = operation.get_config() | {"dtype": "float64"}
-    layer = type(operation).from_config(config)
-    layer.build([array.shape for array in arrays] if len(arrays) > 1 else arrays[0].shape)
-    layer.set_weights(operation.get_weights())  # the signs of a pool
-    lead = layer(leads if len(leads) > 1 else leads[0]).numpy()
-    return np.where(lead > 0, late - lead, np.inf)
+    found = call.in_float64()(dict(zip(call.inputs, leads, strict=True)))
+    return [np.where(lead > 0, late - lead, np.inf) for lead in map(float64, found)]
 
 
 def _first_of_pool(layer, times):

@@ -12,17 +12,15 @@ from ttfs_keras.network.inputs import Inputs, outside_range
 from ttfs_keras.ttfs.lead_times import LeadTimes, absolute_times
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.relays import LINEAR_LAYERS, POOLS
-from ttfs_keras.ttfs.schedule import Window
+from ttfs_keras.ttfs.schedule import Window, float64
 from ttfs_keras.ttfs.simulation.composite import arriving, composite, delayed
 from ttfs_keras.ttfs.simulation.membrane import fire, integrate
 from ttfs_keras.ttfs.simulation.physics import Physics, physics_of
-from ttfs_keras.ttfs.simulation.relays import RESHAPES, relayed
+from ttfs_keras.ttfs.simulation.relays import relayed
 from ttfs_keras.ttfs.simulation.wiring import Wiring, wiring_of
 from ttfs_keras.ttfs.synapses import Synapses
 from ttfs_keras.ttfs.synaptic_map import Populations
 
-_DIGITAL = (keras.layers.Activation, keras.layers.Softmax)
-_DIGITAL_ACTIVATIONS = (keras.activations.linear, keras.activations.sigmoid, keras.activations.softmax)
 # Membranes, and incoming spikes, at a time: these arrays stay in the processor's cache and small.
 _MEMBRANES, _SPIKES = 2**15, 2**20
 
@@ -98,7 +96,7 @@ def simulate(snn: keras.Model, x: Any, armed: bool = False) -> Simulation:
     """
     populations = Populations(snn)
     graph, carried = populations.graph, populations.carried
-    _check_layers(graph, carried)
+    behind = _check_layers(graph, carried)
     inputs = Inputs(snn, x, 1).arrays()
     physics = _physics(graph, carried, len(inputs[0]))
 
@@ -118,48 +116,51 @@ def simulate(snn: keras.Model, x: Any, armed: bool = False) -> Simulation:
             clipped += outside_range(values, encoder.input_range)
             array = times[name] = _perturbed(_encode(values, *encoder.input_range), window, encoder)
         elif carried[target].kind == "spikes":
-            array = relayed(operation, [delayed(arrays, carried, symbol, window.end) for symbol in (source, *others)])
+            array = relayed(call, [delayed(arrays, carried, symbol, window.end) for symbol in (source, *others)])
             if isinstance(operation, POOLS):
-                times[name] = array
-        else:  # potentials, which are summed where they are used, or values before the encoder
+                times[name] = array[0]
+            arrays |= zip(call.outputs, array, strict=True)
+            continue
+        elif carried[target].kind == "values":
+            arrays |= zip(call.outputs, map(float64, call(arrays)), strict=True)
+            continue
+        else:  # potentials, which are summed where they are used
             array = arrays.get(source)
         arrays[target] = array
 
-    outputs = [_output(symbol, populations, arrays, physics) for symbol in graph.outputs]
+    outputs = [_output(symbol, populations, arrays, physics, behind) for symbol in graph.outputs]
     return Simulation(outputs[0] if len(outputs) == 1 else outputs, times, premature, saturated, clipped)
 
 
 def _check_layers(graph, carried):
-    """Raise one ValueError that lists every layer that cannot be simulated."""
+    """Return `{tensor behind the read-out: name of the call that is not linear}`.
+
+    Raise one ValueError that lists every layer that cannot be simulated.
+    """
     refused: list[str] = []
-    heads: set = set()
+    behind: dict = {}
     for call in graph.calls:
-        operation, inputs, outputs, kind = call.operation, call.inputs, call.outputs, type(call.operation)
-        takes, gives = carried[inputs[0]].kind, carried[outputs[0]].kind
+        operation, inputs, kind = call.operation, call.inputs, type(call.operation)
+        takes, gives = carried[inputs[0]].kind, carried[call.outputs[0]].kind
         reason = None
-        if getattr(operation, "data_format", "channels_last") != "channels_last":
+        roots = [behind[symbol] for symbol in inputs if symbol in behind]
+        if isinstance(operation, (LeadTimes, TTFSReadout, *POOLS)) and roots:
+            reason = f"stands behind {roots[0]}, which is not known to be linear"
+        elif getattr(operation, "data_format", "channels_last") != "channels_last" and kind not in LINEAR_LAYERS:
             reason = "data_format is not channels_last"
-        elif heads.intersection(inputs) and kind not in (*_DIGITAL, *RESHAPES):
-            reason = "stands behind a softmax or sigmoid"
-        elif isinstance(operation, _DIGITAL):
-            if getattr(operation, "activation", _DIGITAL_ACTIVATIONS[0]) not in _DIGITAL_ACTIVATIONS:
-                reason = "not a softmax or sigmoid"
-            elif takes != "potentials":
-                reason = f"takes potentials but is fed {takes}"
-            if reason is None:
-                heads.update(outputs)
         elif isinstance(operation, LeadTimes) and operation.encodes:
             reason = None if takes == "values" else f"takes values but is fed {takes}"
-        elif takes == "values":
-            reason = "stands before the encoder"
+        elif isinstance(operation, LeadTimes | TTFSReadout):
+            reason = None if takes != "values" else "stands before the encoder"
         elif isinstance(operation, POOLS):
             reason = None if gives == "spikes" else f"takes spikes but is fed {takes}"
-        elif not isinstance(operation, LeadTimes | TTFSReadout) and kind not in LINEAR_LAYERS:
-            reason = "not a layer that it knows"
+        elif takes != "values" and (kind not in LINEAR_LAYERS or roots):
+            behind |= dict.fromkeys(call.outputs, (roots or [call.name])[0])
         if reason is not None:
             refused.append(f"{call.name} ({kind.__name__}): {reason}")
     if refused:
         raise ValueError("The simulator cannot run these layers:\n  " + "\n  ".join(refused))
+    return behind
 
 
 def _physics(graph, carried, batch):
@@ -187,13 +188,19 @@ def _physics(graph, carried, batch):
     return found
 
 
-def _output(symbol, populations, arrays, physics):
+def _output(symbol, populations, arrays, physics, behind):
     """Return what the model gives at a tensor: digital values, lead times of spikes, or potentials."""
-    call, carried = populations.graph.makers[symbol], populations.carried
+    call, carried = populations.graph.makers.get(symbol), populations.carried
     kind, window = carried[symbol]
-    operation = call.operation
-    if isinstance(operation, _DIGITAL):
-        return _digital(operation, _output(call.inputs[0], populations, arrays, physics))
+    if symbol in behind:
+        received = {
+            source: tf.constant(_output(source, populations, arrays, physics, behind), tf.float64)
+            for source in call.inputs
+        }
+        values = call.in_float64()(received)
+        return float64(values[call.outputs.index(symbol)])
+    if kind == "values":
+        return arrays[symbol]
     if kind == "spikes":
         return np.where(np.isinf(arrays[symbol]), 0, window.end - arrays[symbol])
     return _read_out(_population(call, populations.map_to(symbol), arrays, carried, physics, window.end))
@@ -298,10 +305,3 @@ def _read_out(population):
     for rows, position, _, potential in population.integrated(initial, np.full(slope.shape, np.inf), window.end):
         potentials[rows] = potential / slope[position]
     return potentials.reshape(population.shape)
-
-
-def _digital(layer, values):
-    values = tf.constant(values, tf.float64)
-    if isinstance(layer, keras.layers.Softmax):
-        return keras.activations.softmax(values, axis=layer.axis).numpy()
-    return layer.activation(values).numpy()
