@@ -1,18 +1,15 @@
 """Which layers run event-driven, and what that was decided on."""
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ttfs_keras.inference.layers import EventDriven
+from ttfs_keras.inference.timing import compiled, in_turns
 
 EVENT_DRIVEN, DENSE = "event_driven", "dense"
-ROUNDS, SECONDS = (9, 60), 0.5  # pairs of calls of a layer, at least and at most, and for how long
 
 
 @dataclass(frozen=True)
@@ -111,35 +108,12 @@ def measured(name: str, layer: Callable, twin: EventDriven, lead: Any) -> LayerP
         twin: its event-driven twin.
         lead: lead times `(samples, ...)`.
     """
-    functions = [_compiled(found, lead) for found in (twin, layer)]
-    event_driven, dense = _alternating(*(lambda f=function: f(lead) for function in functions))
+    event_driven, dense = np.median(in_turns([compiled(found, lead) for found in (twin, layer)]), axis=1)
     return LayerPlan(
         name,
         EVENT_DRIVEN if event_driven < dense else DENSE,
         spikes_per_neuron=float(np.mean(np.asarray(lead) != 0)),
         weights_applied=float(twin.applied(lead)) / max(lead.shape[0], 1),
-        event_driven_ms=1000 * event_driven,
-        dense_ms=1000 * dense,
+        event_driven_ms=float(event_driven),
+        dense_ms=float(dense),
     )
-
-
-def _compiled(layer, lead):
-    specification = tf.TensorSpec(lead.shape, lead.dtype)
-    return tf.function(lambda value: layer(value), autograph=False).get_concrete_function(specification)
-
-
-def _alternating(*functions):
-    """Return the median seconds of each function, called in turns."""
-    seconds: list[list[float]] = [[] for _ in functions]
-    for function in functions * 2:
-        function()
-    end = time.perf_counter() + SECONDS
-    for n in range(ROUNDS[1]):
-        if n >= ROUNDS[0] and time.perf_counter() > end:
-            break
-        # Which one goes first changes, so that neither always finds the warmer cache.
-        for k in range(len(functions)) if n % 2 else reversed(range(len(functions))):
-            start = time.perf_counter()
-            functions[k]()
-            seconds[k].append(time.perf_counter() - start)
-    return [statistics.median(times) for times in seconds]
