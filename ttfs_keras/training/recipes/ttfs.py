@@ -1,7 +1,7 @@
 """ReLU networks and the TTFS networks mapped from them."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from ttfs_keras import plots
 from ttfs_keras.conversion.verify import verify
@@ -15,6 +15,7 @@ from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.sources import initial_model
 from ttfs_keras.ttfs.schedule import schedule
+from ttfs_keras.ttfs.sparsity import sparsify
 from ttfs_keras.ttfs.spike_times import spike_times
 
 logger = logging.getLogger("ttfs_keras")
@@ -29,6 +30,8 @@ class TTFSRecipe(Recipe):
     def __init__(self, configuration: Configuration, data: Dataset):
         super().__init__(configuration, data)
         self.model, self.source = initial_model(configuration, data)
+        if configuration.sparsity:
+            self.model = sparsify(self.model, cast(float, configuration.target_spikes), configuration.sparsity)
 
     def columns(self) -> dict[str, float]:
         """Return the width of each window."""
