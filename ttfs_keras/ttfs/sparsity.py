@@ -17,7 +17,8 @@ from ttfs_keras.ttfs.perturbation.perturbation import straight_through
 
 def _excess(spikes: tf.Tensor, lead: tf.Tensor, window: Any) -> tf.Tensor:
     """Return spikes, 0 or 1, of which the gradient is that of lead times relative to the window."""
-    return straight_through(lead / tf.cast(window, lead.dtype), tf.cast(spikes, lead.dtype))
+    # `relu` changes nothing but the gradient of 0, which is 0 then.
+    return straight_through(tf.nn.relu(lead) / tf.cast(window, lead.dtype), tf.cast(spikes, lead.dtype))
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -108,7 +109,7 @@ class SpikesPerNeuron(keras.regularizers.Regularizer):
         return {"target": self.target, "strength": self.strength, "window": self.window}
 
 
-def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 1.0) -> keras.Model:
+def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 10.0) -> keras.Model:
     """Return a network that shares all layers with a model and whose `fit` also brings down its spikes per neuron.
 
         loss = task + strength max(r - target, 0),  r = sum of spikes / (samples sum of neurons)
