@@ -6,6 +6,7 @@ from typing import Any, cast
 from ttfs_keras import plots
 from ttfs_keras.conversion.verify import verify
 from ttfs_keras.data import Dataset
+from ttfs_keras.errors import ConfigurationError
 from ttfs_keras.files.atomic import write_json
 from ttfs_keras.metrics.card import MetricCard
 from ttfs_keras.network.graph import Graph
@@ -31,7 +32,10 @@ class TTFSRecipe(Recipe):
         super().__init__(configuration, data)
         self.model, self.source = initial_model(configuration, data)
         if configuration.sparsity:
-            self.model = sparsify(self.model, cast(float, configuration.target_spikes), configuration.sparsity)
+            try:
+                self.model = sparsify(self.model, cast(float, configuration.target_spikes), configuration.sparsity)
+            except ValueError as error:
+                raise ConfigurationError(f"sparsity: {error}") from error
 
     def columns(self) -> dict[str, float]:
         """Return the width of each window."""
