@@ -1,6 +1,5 @@
 """Fewer spikes: penalties of the spikes of a layer, and of a network's mean spikes per neuron, through plain `fit`."""
 
-import functools
 from typing import Any
 
 import keras
@@ -15,10 +14,12 @@ from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.perturbation.perturbation import straight_through
 
 
-def _excess(spikes: tf.Tensor, lead: tf.Tensor, window: Any) -> tf.Tensor:
-    """Return spikes, 0 or 1, of which the gradient is that of lead times relative to the window."""
+def _straight_through(spikes: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
+    """Return a layer's spikes, 0 or 1, with the gradient 1/mean(x) of neurons that spiked."""
+    total, number = tf.reduce_sum(lead), tf.reduce_sum(tf.cast(spikes, lead.dtype))
+    scale = tf.stop_gradient(tf.math.divide_no_nan(number, total))
     # `relu` changes nothing but the gradient of 0, which is 0 then.
-    return straight_through(tf.nn.relu(lead) / tf.cast(window, lead.dtype), tf.cast(spikes, lead.dtype))
+    return straight_through(tf.nn.relu(lead) * scale, tf.cast(spikes, lead.dtype))
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -68,16 +69,15 @@ class SpikesPerNeuron(keras.regularizers.Regularizer):
 
         penalty = strength max(mean_i s_i - target, 0),  s_i = 1 if x_i > 0, else 0
 
-    with the straight-through gradient ds_i/dx_i = 1/X where x_i > 0, that of `LeadTimeL1`; 0 at and below the target.
-    What a layer adds to the loss is independent of the batch size, see `LeadTimeL1`. `sparsify` does the same to the
-    mean of a whole network, and knows the windows.
+    with the straight-through gradient ds_i/dx_i = 1/m where x_i > 0, m the mean lead time of the spikes: like the
+    count, it does not depend on the unit of lead times. 0 at and below the target. What a layer adds to the loss is
+    independent of the batch size, see `LeadTimeL1`. `sparsify` does the same to the mean of a whole network.
 
     Shapes: lead times `(batch, neurons...)` to a scalar.
 
     Args:
         target: spikes per neuron, 0 to 1.
         strength: >= 0.
-        window: X in window time, > 0.
 
     Raises:
         ValueError: an argument is outside its range.
@@ -88,39 +88,35 @@ class SpikesPerNeuron(keras.regularizers.Regularizer):
         0.5
     """
 
-    def __init__(self, target: float = 0.3, strength: float = 1.0, window: float = 1.0):
+    def __init__(self, target: float = 0.3, strength: float = 1.0):
         arguments.require(
             "SpikesPerNeuron",
             (arguments.finite(target, 0) and target <= 1, "target from 0 to 1", f"target={target}"),
             (arguments.finite(strength, 0), "strength >= 0, finite", f"strength={strength}"),
-            (arguments.positive(window), "window > 0, finite", f"window={window}"),
         )
         self.target = target
         self.strength = strength
-        self.window = window
 
     def __call__(self, lead: tf.Tensor) -> tf.Tensor:
         """Return the penalty of lead times, times the batch size if Keras divides by it."""
         lead = tf.convert_to_tensor(lead)
-        mean = _mean([_excess(lead > 0, lead, self.window)])
+        mean = _mean([_straight_through(lead > 0, lead)])
         return undivided(tf.cast(self.strength * tf.nn.relu(mean - self.target), lead.dtype), lead)
 
     def get_config(self):
-        return {"target": self.target, "strength": self.strength, "window": self.window}
+        return {"target": self.target, "strength": self.strength}
 
 
-def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 10.0) -> keras.Model:
+def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 1.0) -> keras.Model:
     """Return a network that shares all layers with a model and whose `fit` also brings down its spikes per neuron.
 
         loss = task + strength max(r - target, 0),  r = sum of spikes / (samples sum of neurons)
 
     r is the card's `spikes_per_neuron` on the batch (of a replica): of all neurons but those of encoders, each counting
-    once. Its gradient is the straight-through one: for a neuron that spiked that of x/X, lead time over window. Where r
-    is at or below the target there is none, so that training settles there. `fit` and `evaluate` report r as the metric
-    `spikes_per_neuron`.
+    once. Its gradient is the straight-through one of `SpikesPerNeuron`, layer by layer. Where r is at or below the target
+    there is none, so that training settles there. `fit` and `evaluate` report r as the metric `spikes_per_neuron`.
 
-    Of a ReLU network, trained to be mapped later, activations above 0 are the spikes and the largest activation of the
-    batch is the window.
+    Of a ReLU network, trained to be mapped later, activations above 0 are the spikes.
 
     The layers are shared: the model itself is trained too, and is what to save, convert or run afterwards. The result
     saves and loads with the penalty as well. Penalties that `model` has from an earlier call are replaced.
@@ -191,12 +187,12 @@ class _Penalty(keras.layers.Layer):
 
     def __init__(self, neurons, target, strength):
         super().__init__(name="penalty", autocast=False)
-        self._spikes = [functools.partial(_spikes, neuron) for neuron in neurons]
+        self._counts = [getattr(neuron, "spike_counts", _above_0) for neuron in neurons]
         self.target, self.strength = target, strength
         self.rate = keras.metrics.Mean(name="spikes_per_neuron")
 
     def call(self, leads):
-        rate = _mean([spikes(lead) for spikes, lead in zip(self._spikes, leads, strict=True)])
+        rate = _mean([_straight_through(count(lead), lead) for count, lead in zip(self._counts, leads, strict=True)])
         self.rate.update_state(rate, sample_weight=tf.shape(leads[0])[0])
         # Keras wants all parts of the loss in its `floatx`.
         self.add_loss(tf.cast(self.strength * tf.nn.relu(rate - self.target), keras.config.floatx()))
@@ -230,9 +226,5 @@ def _rectifies(operation: Any) -> bool:
     return relu or isinstance(operation, RAW_RELU | RAW_RELU6)
 
 
-def _spikes(layer: Any, lead: tf.Tensor) -> tf.Tensor:
-    """Return the spikes of a layer, with the straight-through gradient."""
-    if isinstance(layer, LeadTimes):
-        return _excess(layer.spike_counts(lead), lead, layer.window)
-    largest = tf.stop_gradient(tf.reduce_max(lead))
-    return _excess(lead > 0, lead, tf.where(largest > 0, largest, tf.ones_like(largest)))
+def _above_0(activations):
+    return activations > 0
