@@ -109,7 +109,7 @@ def test_the_metric_is_the_cards_spikes_per_neuron_and_the_loss_its_excess(kind)
     relu = relu_network()
     snn = tk.convert(relu, X)
     sparse = compiled(tk.ttfs.sparsify(relu if kind == "ReLU" else snn, 0.125, strength=2.0))
-    found, plain = (model.evaluate(X, Y, 40, verbose=0, return_dict=True) for model in (sparse, compiled(snn)))
+    found, plain = (model.evaluate(X, Y, 16, verbose=0, return_dict=True) for model in (sparse, compiled(snn)))
     share = spikes_of(snn)
     np.testing.assert_allclose(found["spikes_per_neuron"], share, rtol=FLOAT32)
     np.testing.assert_allclose(found["loss"] - plain["loss"], 2 * (share - 0.125), rtol=100 * FLOAT32)
@@ -237,7 +237,9 @@ def test_all_bad_arguments_of_regularizers_are_named_at_once(regularizer, argume
 
 
 @pytest.mark.parametrize(
-    "last", [layers.Dense(2), layers.LeakyReLU(), bats.LatencyEncoder(), tk.TTFSEncoder()], ids=lambda layer: layer.name
+    "last",
+    [layers.Dense(2), layers.LeakyReLU(), layers.ReLU(negative_slope=0.1), bats.LatencyEncoder(), tk.TTFSEncoder()],
+    ids=lambda layer: layer.name,
 )
 def test_networks_without_such_neurons_are_refused(last):
     model = keras.Sequential([keras.Input((4,)), last])

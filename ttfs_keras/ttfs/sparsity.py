@@ -113,8 +113,8 @@ def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float
         loss = task + strength max(r - target, 0),  r = sum of spikes / (samples sum of neurons)
 
     r is the card's `spikes_per_neuron` on the batch (of a replica): of all neurons but those of encoders, each counting
-    once. Its gradient is the straight-through one of `SpikesPerNeuron`, layer by layer. Where r is at or below the target
-    there is none, so that training settles there. `fit` and `evaluate` report r as the metric `spikes_per_neuron`.
+    once. Its gradient is the straight-through one of `SpikesPerNeuron`, layer by layer. Where r is at or below the
+    target there is none, so that training settles there. `fit` and `evaluate` report r as `spikes_per_neuron`.
 
     Of a ReLU network, trained to be mapped later, activations above 0 are the spikes.
 
