@@ -14,12 +14,20 @@ from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.perturbation.perturbation import straight_through
 
 
-def _straight_through(spikes: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
-    """Return a layer's spikes, 0 or 1, with the gradient 1/mean(x) of neurons that spiked."""
-    total, number = tf.reduce_sum(lead), tf.reduce_sum(tf.cast(spikes, lead.dtype))
-    scale = tf.stop_gradient(tf.math.divide_no_nan(number, total))
-    # `relu` changes nothing but the gradient of 0, which is 0 then.
-    return straight_through(tf.nn.relu(lead) * scale, tf.cast(spikes, lead.dtype))
+def _mean(spikes: list[tf.Tensor], leads: list[tf.Tensor]) -> tf.Tensor:
+    """Return spikes per neuron of some layers together, with the straight-through gradient; 0 if there are none."""
+    counts = [_count(*pair) for pair in zip(spikes, leads, strict=True)]
+    size = tf.add_n([tf.size(lead) for lead in leads])
+    return tf.math.divide_no_nan(tf.add_n(counts), tf.cast(size, tf.float64))
+
+
+def _count(spikes: tf.Tensor, lead: tf.Tensor) -> tf.Tensor:
+    """Return the number of spikes of a layer; its gradient is that of (sum x)^2/(sum x^2), summed over samples."""
+    # float64 holds any count. `relu` changes nothing but the gradient of 0, which is 0 then.
+    lead = tf.cast(tf.nn.relu(lead), tf.float64)
+    neurons = tuple(range(1, lead.shape.rank))
+    hoyer = tf.math.divide_no_nan(tf.reduce_sum(lead, neurons) ** 2, tf.reduce_sum(lead**2, neurons))
+    return straight_through(tf.reduce_sum(hoyer), tf.reduce_sum(tf.cast(spikes, tf.float64)))
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -57,7 +65,9 @@ class LeadTimeL1(keras.regularizers.Regularizer):
 
     def __call__(self, lead: tf.Tensor) -> tf.Tensor:
         """Return the penalty of lead times, times the batch size if Keras divides by it."""
-        return undivided(tf.cast(self.strength * _mean([lead]) / self.window, lead.dtype), lead)
+        lead = tf.convert_to_tensor(lead)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(lead), tf.cast(tf.size(lead), lead.dtype))
+        return undivided(self.strength * mean / self.window, lead)
 
     def get_config(self):
         return {"strength": self.strength, "window": self.window}
@@ -69,9 +79,14 @@ class SpikesPerNeuron(keras.regularizers.Regularizer):
 
         penalty = strength max(mean_i s_i - target, 0),  s_i = 1 if x_i > 0, else 0
 
-    with the straight-through gradient ds_i/dx_i = 1/m where x_i > 0, m the mean lead time of the spikes: like the
-    count, it does not depend on the unit of lead times. 0 at and below the target. What a layer adds to the loss is
-    independent of the batch size, see `LeadTimeL1`. `sparsify` does the same to the mean of a whole network.
+    with the straight-through gradient of the effective number of spikes of a sample,
+
+        sum_i s_i ~ (sum_i x_i)^2 / sum_i x_i^2
+
+    which makes late spikes later until they are silent, and early ones earlier. Like the count it does not depend on
+    the unit of lead times, where L1 would merely shrink all of them. There is none at and below the target. What a
+    layer adds to the loss is independent of the batch size, see `LeadTimeL1`. `sparsify` does the same to the mean of a
+    whole network. Source of the effective number: Hoyer, JMLR 5 (2004); for activations: Kurtz et al., ICML 2020.
 
     Shapes: lead times `(batch, neurons...)` to a scalar.
 
@@ -100,14 +115,14 @@ class SpikesPerNeuron(keras.regularizers.Regularizer):
     def __call__(self, lead: tf.Tensor) -> tf.Tensor:
         """Return the penalty of lead times, times the batch size if Keras divides by it."""
         lead = tf.convert_to_tensor(lead)
-        mean = _mean([_straight_through(lead > 0, lead)])
+        mean = _mean([lead > 0], [lead])
         return undivided(tf.cast(self.strength * tf.nn.relu(mean - self.target), lead.dtype), lead)
 
     def get_config(self):
         return {"target": self.target, "strength": self.strength}
 
 
-def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 1.0) -> keras.Model:
+def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 3.0) -> keras.Model:
     """Return a network that shares all layers with a model and whose `fit` also brings down its spikes per neuron.
 
         loss = task + strength max(r - target, 0),  r = sum of spikes / (samples sum of neurons)
@@ -187,22 +202,16 @@ class _Penalty(keras.layers.Layer):
 
     def __init__(self, neurons, target, strength):
         super().__init__(name="penalty", autocast=False)
-        self._counts = [getattr(neuron, "spike_counts", _above_0) for neuron in neurons]
+        self._fired = [getattr(neuron, "spike_counts", _above_0) for neuron in neurons]
         self.target, self.strength = target, strength
         self.rate = keras.metrics.Mean(name="spikes_per_neuron")
 
     def call(self, leads):
-        rate = _mean([_straight_through(count(lead), lead) for count, lead in zip(self._counts, leads, strict=True)])
+        rate = _mean([fired(lead) for fired, lead in zip(self._fired, leads, strict=True)], leads)
         self.rate.update_state(rate, sample_weight=tf.shape(leads[0])[0])
         # Keras wants all parts of the loss in its `floatx`.
         self.add_loss(tf.cast(self.strength * tf.nn.relu(rate - self.target), keras.config.floatx()))
         return rate
-
-
-def _mean(values: list[tf.Tensor]) -> tf.Tensor:
-    """Return the mean over all entries of some tensors, 0 if there are none, in float64, which holds any count."""
-    total = tf.add_n([tf.reduce_sum(tf.cast(value, tf.float64)) for value in values])
-    return tf.math.divide_no_nan(total, tf.cast(tf.add_n([tf.size(value) for value in values]), total.dtype))
 
 
 def _neurons(graph: Graph) -> list[Call]:
