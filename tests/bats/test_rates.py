@@ -8,7 +8,8 @@ import tensorflow as tf
 from tests.bats.harness import gradient_of, spike_trains
 from tests.tolerances import FLOAT32, FLOAT64
 from ttfs_keras.bats.delays import AxonalDelay
-from ttfs_keras.bats.rates import DIVIDED, FiringRate
+from ttfs_keras.bats.rates import FiringRate
+from ttfs_keras.network.activity import DIVIDED
 
 BOUNDS = {"both": (1.0, 1.5), "minimum": (2.0, None), "maximum": (0.0, 1.0)}
 

@@ -50,6 +50,27 @@ def test_a_relu_run_takes_no_hardware_flags():
         Configuration(model_type="ReLU", noise=0.1).validate()
 
 
+def test_of_sparsity_and_its_target_one_is_enough():
+    both = [Configuration(**given).resolved() for given in ({"sparsity": 2.0}, {"target_spikes": 0.2}, {})]
+    assert [(c.sparsity, c.target_spikes) for c in both] == [(2.0, 0.3), (3.0, 0.2), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target_spikes": 1.5}, "target_spikes: expected 0 to 1, a neuron spikes at most once. Received: 1.5"),
+        ({"target_spikes": -0.5}, "target_spikes: expected at least 0. Received: -0.5"),
+        ({"sparsity": 0.0, "target_spikes": 0.3}, "sparsity: expected a strength above 0 with target_spikes"),
+        ({"sparsity": 1.0, "epochs": 0}, "epochs: expected at least 1 with sparsity"),
+        ({"target_spikes": 0.3, "epochs": 0}, "epochs: expected at least 1 with sparsity"),
+        ({"model_type": "STBP", "model_name": "ResNet9", "sparsity": 1.0}, "it acts with SNN, ReLU only"),
+    ],
+)
+def test_settings_of_sparsity_that_cannot_work(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Configuration(**settings).validate()
+
+
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("name", ["lr", "recovery", "scaling"])
 def test_numbers_are_finite(name, value):

@@ -66,6 +66,32 @@ def test_a_saved_relu_model_becomes_an_equal_snn(tmp_path, name):
     assert snn["spikes_per_neuron"] < 1
 
 
+@pytest.mark.parametrize(("model_type", "target"), [("ReLU", 0.3), ("SNN", 0.2)])
+def test_sparsity_brings_spikes_down_to_the_target(tmp_path, model_type, target):
+    settings = {"units": 64, "epochs": 8, "lr": 1e-3, "save": True, "train_samples": None}
+    folder, card = trained(tmp_path, model_type=model_type, target_spikes=target, **settings)
+    rates = read_metrics(folder / "metrics.csv")["spikes_per_neuron"]
+    assert abs(rates[-1] - target) <= 0.02
+    assert card["target_spikes"] == target and card["sparsity"] > 0
+    if model_type == "ReLU":
+        _, card = trained(tmp_path, epochs=0, load="True", units=64)
+    assert abs(card["spikes_per_neuron"] - target) <= 0.03  # few test images
+    # What is saved is the network alone: the next run has the penalty that it is given.
+    assert type(keras.saving.load_model(folder / f"{model_type}.keras")) is type(keras.Model(*[keras.Input((1,))] * 2))
+
+
+def test_a_resumed_sparse_run_equals_the_uninterrupted_one(tmp_path):
+    settings = {"epochs": 2, "save": True, "sparsity": 3.0}
+    (whole, expected), (cut, received) = whole_and_resumed(trained, tmp_path, "write_json", 2, **settings)
+    assert expected["spikes_per_neuron"] == received["spikes_per_neuron"]
+    assert all(np.array_equal(a, b) for a, b in zip(weights(whole), weights(cut), strict=True))
+
+
+def test_sparsity_needs_neurons(tmp_path):
+    with pytest.raises(ConfigurationError, match="sparsity: sparsify: expected a model with TTFS neurons or ReLU"):
+        trained(tmp_path, model_type="ReLU", depth=1, epochs=1, sparsity=1.0)
+
+
 def test_fine_tuning_starts_from_the_relu_accuracy(tmp_path):
     _, relu = trained(tmp_path, model_type="ReLU", epochs=2, save=True)
     _, snn = trained(tmp_path, epochs=1, load="True")

@@ -5,11 +5,9 @@ import tensorflow as tf
 
 from ttfs_keras import arguments
 from ttfs_keras.bats.readout import count
+from ttfs_keras.network.activity import undivided
 
 __all__ = ["FiringRate"]
-
-# Whether Keras divides what an activity regularizer returns by the batch: it does from 3.14 on.
-DIVIDED = tuple(int(part) for part in keras.__version__.split(".")[:2]) >= (3, 14)
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
@@ -63,7 +61,7 @@ class FiringRate(keras.regularizers.Regularizer):
         excess = tf.square(tf.nn.relu(self.minimum - mean))
         if self.maximum is not None:
             excess += tf.square(tf.nn.relu(mean - self.maximum))
-        return self.strength * tf.reduce_mean(excess) * (batch if DIVIDED else tf.minimum(batch, 1))
+        return undivided(self.strength * tf.reduce_mean(excess), counts)
 
     def get_config(self):
         return {"minimum": self.minimum, "maximum": self.maximum, "strength": self.strength}

@@ -156,6 +156,13 @@ class Graph:
                 symbols.update(call.inputs)
         return found[::-1]
 
+    def probe(self, wanted: Sequence[Symbol]) -> keras.Model:
+        """Return a model of the same inputs and layers that gives the pair (the model's outputs, wanted tensors)."""
+        tensors = self.run(self.model.inputs)
+        outputs = [tensors[symbol] for symbol in self.outputs]
+        packed = keras.tree.pack_sequence_as(self.model._outputs_struct, outputs)
+        return keras.Model(self.model._inputs_struct, (packed, [tensors[symbol] for symbol in wanted]))
+
     def compiled(self, wanted: Sequence[Symbol], read: Callable[[list], Any] = list) -> Callable:
         """Return a function of one batch for each input to what `read` makes of the wanted tensors, run in a graph.
 

@@ -13,6 +13,9 @@ from ttfs_keras.stbp.surrogates import BY_NAME
 from ttfs_keras.training.experiments import BATS, Experiment, experiment
 from ttfs_keras.training.problems import PROBLEMS
 
+SPARSITY = {"sparsity": 3.0, "target_spikes": 0.3}  # where one of the two is given, the other is this
+
+_TTFS = {"only": ("SNN", "ReLU")}
 _SNN, _BATS, _STBP = {"only": ("SNN",)}, {"only": ("BATS",)}, {"only": ("STBP",)}
 
 
@@ -109,6 +112,27 @@ class Configuration:
         "a layer's window is wider than its largest activation on the training images by this share of it; 0.5: half",
         **_SNN,
         least=0,
+    )
+    sparsity: float | None = _flag(
+        None,
+        "strength of the penalty of spikes per neuron above --target_spikes, a part of the training loss; of a ReLU "
+        "network, of activations above 0, the spikes once it is mapped; default: none, with --target_spikes "
+        f"{SPARSITY['sparsity']:g}",
+        **_TTFS,
+        least=0,
+    )
+    target_spikes: float | None = _flag(
+        None,
+        "spikes per neuron, a mean over the network and the images of a step, at and below which there is no penalty, "
+        f"0 to 1; default: with --sparsity {SPARSITY['target_spikes']:g}",
+        **_TTFS,
+        least=0,
+    )
+    event_driven: bool = _flag(
+        False,
+        "time event-driven inference of the trained network, one image at a time, beside the ReLU network that it was "
+        "mapped from; into the card and the log",
+        **_SNN,
     )
     units: int = _flag(340, "neurons of each hidden layer of FC2", least=1)
     depth: int = _flag(2, "dense layers of FC2, the output layer included", least=1)
@@ -272,7 +296,10 @@ class Configuration:
         """
         own = self.experiment
         names = ("lr", "batch_size", "epochs", "patience", "recovery")
-        return replace(self, **{name: getattr(own, name) for name in names if getattr(self, name) is None})
+        defaults = {name: getattr(own, name) for name in names}
+        if any(getattr(self, name) is not None for name in SPARSITY):
+            defaults |= SPARSITY
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def validate(self) -> None:
         """Check all settings together.

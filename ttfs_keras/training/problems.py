@@ -11,8 +11,15 @@ from ttfs_keras.models.names import has_name
 
 
 def relu_problems(configuration: Any) -> list[str]:
-    """Return a folder where a file is needed, and a custom network without its file."""
+    """Return a folder where a file is needed, a custom network without its file, and a penalty that has no effect."""
     path, problems = configuration.load_path, []
+    target = configuration.target_spikes
+    if target is not None and target > 1:
+        problems.append(f"target_spikes: expected 0 to 1, a neuron spikes at most once. Received: {target}")
+    if target is not None and configuration.sparsity == 0:
+        problems.append("sparsity: expected a strength above 0 with target_spikes. Received: 0")
+    if (target is not None or configuration.sparsity) and configuration.epochs == 0:
+        problems.append("epochs: expected at least 1 with sparsity, which acts on training. Received: 0")
     if path is not None and path.is_dir():
         problems.append(f"load: expected a file. Received: {configuration.load!r}, a folder")
     if has_name(configuration.model_name, "custom") and (path is None or path.suffix != ".keras"):

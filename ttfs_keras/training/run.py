@@ -18,6 +18,7 @@ from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.recipes import RECIPES, Recipe
 from ttfs_keras.training.record import EpochRecord, resume
 from ttfs_keras.training.stopping import StopEarly
+from ttfs_keras.ttfs.sparsity import unpenalized
 
 logger = logging.getLogger("ttfs_keras")
 
@@ -92,12 +93,13 @@ def _run(c: Configuration, data: Dataset, folder: RunFolder, recipe: Recipe, sta
     rows = _train(c, folder, recipe)
     recipe.after_training(folder, rows)
     if c.save:
-        save_model(recipe.model, folder / f"{c.model_type}.keras")
+        save_model(unpenalized(recipe.model), folder / f"{c.model_type}.keras")
     card = measure() if recipe.epochs else MetricCard(before)
     pictures = recipe.plot(folder, card, rows)
 
     for name in ("accuracy", "agreement", "max_abs_error"):
         card[f"{name}_before"] = before.get(name)
+    card |= {"sparsity": c.sparsity, "target_spikes": c.target_spikes}
     card["run_seconds"] = time.perf_counter() - start
     write_json(folder / "card.json", card)
     _report(c, folder, before, card, recipe.source, pictures)

@@ -19,6 +19,7 @@ from ttfs_keras.network.spiking import read_out_time
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.perturbation import Perturbation, SpikeTimeJitter, TimeQuantization, WeightQuantization
+from ttfs_keras.ttfs.sparsity import unpenalized
 
 logger = logging.getLogger("ttfs_keras")
 
@@ -81,7 +82,7 @@ def load_keras(path: Path, data: Dataset, dtype: str) -> keras.Model:
         WeightsError: the file is not readable, or does not fit.
     """
     with _loading(f"{path}: expected a model saved by Keras 3"):
-        model = keras.saving.load_model(path)
+        model = unpenalized(keras.saving.load_model(path))
     try:
         functional = as_functional(model)  # a Sequential model may have no outputs of its own
     except ValueError as error:

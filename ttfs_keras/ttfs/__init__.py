@@ -26,6 +26,7 @@ from ttfs_keras.ttfs.pooling import (
 from ttfs_keras.ttfs.readout import TTFSReadout
 from ttfs_keras.ttfs.schedule import schedule
 from ttfs_keras.ttfs.simulation.simulate import simulate
+from ttfs_keras.ttfs.sparsity import LeadTimeL1, SpikesPerNeuron, sparsify
 from ttfs_keras.ttfs.spike_times import spike_times
 from ttfs_keras.ttfs.summary import summary
 from ttfs_keras.ttfs.windows import FixedWindow, GrowToMaximum, TrackQuantile
@@ -36,10 +37,12 @@ __all__ = [
     "FixedWindow",
     "GrowToMaximum",
     "Interpolation",
+    "LeadTimeL1",
     "NaiveAlpha1",
     "Perturbation",
     "SmartAlpha1",
     "SpikeTimeJitter",
+    "SpikesPerNeuron",
     "TTFSConv2D",
     "TTFSDense",
     "TTFSEncoder",
@@ -56,6 +59,7 @@ __all__ = [
     "WeightQuantization",
     "schedule",
     "simulate",
+    "sparsify",
     "spike_gate",
     "spike_times",
     "summary",
