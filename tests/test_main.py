@@ -1,3 +1,4 @@
+import json
 import resource
 import signal
 import subprocess
@@ -40,12 +41,16 @@ def test_bad_flags_end_in_one_message(tmp_path, flags, message):
 def test_relu_then_snn_as_in_the_readme_and_the_flag_file_replays(tmp_path):
     small = ["--units=32", "--epochs=2", "--model_name=FC2_example"]
     assert main("--model_type=ReLU", "--save=True", *small, folder=tmp_path).returncode == 0
-    done = main("--model_type=SNN", "--load=True", *small, folder=tmp_path)
+    done = main("--model_type=SNN", "--load=True", "--event_driven", *small, folder=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "spikes/neuron weights applied" in done.stdout  # the plan
+    found = json.loads((tmp_path / "DIGITS-FC2_example" / "card.json").read_text())["event_driven"]
+    assert found["times_faster"] > 0 and [layer["name"] for layer in found["layers"]][-1] == "readout"
     assert "agreement with the ReLU model before training 1.0000" in done.stdout
     folder = tmp_path / "DIGITS-FC2_example"
     card = (folder / "metrics.csv").read_text()
-    assert main("--model_type=SNN", "--load=True", "--resume", *small, folder=tmp_path).returncode == 0
+    again = ["--model_type=SNN", "--load=True", "--event_driven", "--resume"]
+    assert main(*again, *small, folder=tmp_path).returncode == 0
     again = main(f"--flagfile={folder / 'flags.txt'}", folder=tmp_path)  # also of a run that was resumed
     assert again.returncode == 0, again.stderr
     losses = [

@@ -7,8 +7,9 @@ import tensorflow as tf
 from keras import activations, layers
 
 from ttfs_keras import arguments
+from ttfs_keras.network import raw
 from ttfs_keras.network.activity import undivided
-from ttfs_keras.network.graph import RAW_RELU, RAW_RELU6, Call, Graph, as_functional
+from ttfs_keras.network.graph import Call, Graph, as_functional
 from ttfs_keras.network.spiking import spiking_calls
 from ttfs_keras.ttfs.lead_times import LeadTimes
 from ttfs_keras.ttfs.perturbation.perturbation import straight_through
@@ -232,7 +233,7 @@ def _rectifies(operation: Any) -> bool:
     if isinstance(operation, layers.ReLU):
         return not operation.negative_slope
     relu = getattr(operation, "activation", None) in (activations.relu, activations.relu6)
-    return relu or isinstance(operation, RAW_RELU | RAW_RELU6)
+    return relu or isinstance(operation, raw.RELU | raw.RELU6)
 
 
 def _above_0(activations):
