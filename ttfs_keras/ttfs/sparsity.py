@@ -17,7 +17,7 @@ from ttfs_keras.ttfs.perturbation.perturbation import straight_through
 def _mean(spikes: list[tf.Tensor], leads: list[tf.Tensor]) -> tf.Tensor:
     """Return spikes per neuron of some layers together, with the straight-through gradient; 0 if there are none."""
     counts = [_count(*pair) for pair in zip(spikes, leads, strict=True)]
-    size = tf.add_n([tf.size(lead) for lead in leads])
+    size = tf.add_n([tf.size(lead, tf.int64) for lead in leads])
     return tf.math.divide_no_nan(tf.add_n(counts), tf.cast(size, tf.float64))
 
 
