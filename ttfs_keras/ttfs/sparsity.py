@@ -122,7 +122,7 @@ class SpikesPerNeuron(keras.regularizers.Regularizer):
         return {"target": self.target, "strength": self.strength}
 
 
-def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 3.0) -> keras.Model:
+def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 5.0) -> keras.Model:
     """Return a network that shares all layers with a model and whose `fit` also brings down its spikes per neuron.
 
         loss = task + strength max(r - target, 0),  r = sum of spikes / (samples sum of neurons)
