@@ -52,7 +52,7 @@ def test_a_relu_run_takes_no_hardware_flags():
 
 def test_of_sparsity_and_its_target_one_is_enough():
     both = [Configuration(**given).resolved() for given in ({"sparsity": 2.0}, {"target_spikes": 0.2}, {})]
-    assert [(c.sparsity, c.target_spikes) for c in both] == [(2.0, 0.3), (3.0, 0.2), (None, None)]
+    assert [(c.sparsity, c.target_spikes) for c in both] == [(2.0, 0.3), (5.0, 0.2), (None, None)]
 
 
 @pytest.mark.parametrize(

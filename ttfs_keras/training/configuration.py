@@ -13,7 +13,7 @@ from ttfs_keras.stbp.surrogates import BY_NAME
 from ttfs_keras.training.experiments import BATS, Experiment, experiment
 from ttfs_keras.training.problems import PROBLEMS
 
-SPARSITY = {"sparsity": 3.0, "target_spikes": 0.3}  # where one of the two is given, the other is this
+SPARSITY = {"sparsity": 5.0, "target_spikes": 0.3}  # where one of the two is given, the other is this
 
 _TTFS = {"only": ("SNN", "ReLU")}
 _SNN, _BATS, _STBP = {"only": ("SNN",)}, {"only": ("BATS",)}, {"only": ("STBP",)}

@@ -18,7 +18,7 @@ from ttfs_keras.ttfs.perturbation.perturbation import straight_through
 def _mean(spikes: list[tf.Tensor], leads: list[tf.Tensor]) -> tf.Tensor:
     """Return spikes per neuron of some layers together, with the straight-through gradient; 0 if there are none."""
     counts = [_count(*pair) for pair in zip(spikes, leads, strict=True)]
-    size = tf.add_n([tf.size(lead) for lead in leads])
+    size = tf.add_n([tf.size(lead, tf.int64) for lead in leads])
     return tf.math.divide_no_nan(tf.add_n(counts), tf.cast(size, tf.float64))
 
 
@@ -123,7 +123,7 @@ class SpikesPerNeuron(keras.regularizers.Regularizer):
         return {"target": self.target, "strength": self.strength}
 
 
-def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 3.0) -> keras.Model:
+def sparsify(model: keras.Model, spikes_per_neuron: float = 0.3, strength: float = 5.0) -> keras.Model:
     """Return a network that shares all layers with a model and whose `fit` also brings down its spikes per neuron.
 
         loss = task + strength max(r - target, 0),  r = sum of spikes / (samples sum of neurons)
