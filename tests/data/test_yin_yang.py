@@ -34,7 +34,7 @@ def test_shapes_types_and_range(data):
     for (x, y), size in zip(parts(data), (5000, 1000, 1000), strict=True):
         assert x.shape == (size, 1, 4, 1) and x.dtype == np.float64
         assert y.shape == (size,) and y.dtype == np.int64
-        assert 0 <= x.min() and x.max() <= 1
+        assert x.min() >= 0 and x.max() <= 1
         np.testing.assert_array_equal(x[:, 0, 2:], 1 - x[:, 0, :2])
     assert (data.classes, data.input_range, data.image_shape) == (3, (0.0, 1.0), (1, 4, 1))
     assert data.source == "generated"

@@ -51,8 +51,8 @@ def load(
 ) -> Dataset:
     """Return the data set `name` from the first place that has it.
 
-    DIGITS is embedded, YINYANG generated. The others come from `data_dir`, the Keras cache, the folder of Debian's package, or
-    tensorflow_datasets, which downloads. EMNIST is the balanced split, turned upright.
+    DIGITS is embedded, YINYANG generated. The others come from `data_dir`, the Keras cache, the folder of Debian's
+    package, or tensorflow_datasets, which downloads. EMNIST is the balanced split, turned upright.
 
     Args:
         name: one of `names()`.
