@@ -7,11 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from ttfs_keras import plots
+from ttfs_keras.bats.metrics import ScoreAccuracy
 from ttfs_keras.data import Dataset, batches, steps
 from ttfs_keras.metrics.card import MetricCard
 from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.experiments import Rate
 from ttfs_keras.training.folder import RunFolder
+
+PLANE = 128  # points of a decision map in either direction
 
 
 class Recipe:
@@ -54,7 +57,7 @@ class Recipe:
 
     def rate(self) -> Rate:
         """Return the learning rate or its schedule."""
-        return self.experiment.schedule(self.lr, self.steps_per_epoch)
+        return self.experiment.schedule(self.lr, self.steps_per_epoch, self.epochs)
 
     def optimizer(self) -> keras.optimizers.Optimizer:
         """Return the experiment's optimizer."""
@@ -95,8 +98,22 @@ class Recipe:
         """Write what `metrics.csv`, whose rows are given, and the model do not hold."""
 
     def plot(self, folder: RunFolder, card: MetricCard, rows: list[dict[str, float]]) -> list[Any]:
-        """Draw the run's plots into the run folder and return their paths; here the training curves."""
-        if not rows:
-            return []
-        metrics = {name: [row[name] for row in rows] for name in rows[0]}
-        return [plots.training_curves(metrics, folder / "plots" / "training_curves.png")]
+        """Draw the run's plots into the run folder and return their paths; here curves and decisions over a plane."""
+        drawn = []
+        if rows:
+            metrics = {name: [row[name] for row in rows] for name in rows[0]}
+            drawn.append(plots.training_curves(metrics, folder / "plots" / "training_curves.png"))
+        if self.data.name == "YINYANG":
+            drawn.append(self._decisions(folder))
+        return drawn
+
+    def _decisions(self, folder: RunFolder) -> Any:
+        """Draw the answers over the unit square, with the test points."""
+        ticks = (np.arange(PLANE) + 0.5) / PLANE
+        points = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+        values = np.concatenate([points, 1 - points], axis=1).reshape(-1, *self.data.image_shape)
+        outputs = self.model.predict(values.astype(self.configuration.dtype), PLANE, verbose=0)
+        scores = self.accuracy.scores(outputs) if isinstance(self.accuracy, ScoreAccuracy) else outputs
+        answers = np.argmax(scores, axis=-1).reshape(PLANE, PLANE)
+        x, y = self.data.x_test, self.data.y_test
+        return plots.decision_map(answers, x[:, 0, :2, 0], y, folder / "plots" / "decisions.png")
