@@ -69,6 +69,14 @@ def test_gradients_are_the_oracles(kind, name):
     np.testing.assert_allclose(gradient, expected, rtol=GRADIENT, atol=GRADIENT * abs(expected).max())
 
 
+def test_the_largest_potential_without_an_end():
+    problem = replace(PROBLEMS["dense"], simulation_time=60 * PROBLEMS["dense"].tau_s)
+    layer, trains = built(bats.MaximumPotential, replace(problem, simulation_time=np.inf))
+    np.testing.assert_allclose(layer(trains), of_oracle(bats.MaximumPotential, problem), rtol=FLOAT64, atol=FLOAT64)
+    with pytest.raises(ValueError, match=r"simulation_time > 0, finite\. Received: simulation_time=inf"):
+        bats.LeakyIntegrator(2, simulation_time=np.inf)
+
+
 @pytest.mark.parametrize("kind", READ_OUTS)
 def test_no_input_is_no_potential_and_nan_is_nan(kind):
     problem = PROBLEMS["dense"]

@@ -14,7 +14,13 @@ __all__ = ["LeakyIntegrator", "MaximumPotential", "Potential"]
 
 
 class Potential(SpikeTrainLayer):
-    """Base of the two read-outs, which describe the arguments; they define `potentials`."""
+    """Base of the two read-outs, which describe the arguments; they define `potentials`.
+
+    Attributes:
+        endless: whether the simulation may go on until nothing happens any more.
+    """
+
+    endless = False
 
     def __init__(
         self,
@@ -32,8 +38,8 @@ class Potential(SpikeTrainLayer):
             (arguments.count(units), "units, an int of at least 1", f"units={units!r}"),
             (arguments.positive(tau_s), "tau_s > 0, finite", f"tau_s={tau_s!r}"),
             (
-                arguments.positive(simulation_time),
-                "simulation_time > 0, finite",
+                arguments.positive(simulation_time) or (self.endless and simulation_time == float("inf")),
+                "simulation_time > 0" if self.endless else "simulation_time > 0, finite",
                 f"simulation_time={simulation_time!r}",
             ),
         )
@@ -103,7 +109,7 @@ class MaximumPotential(Potential):
     Args:
         units: number of neurons.
         tau_s: synaptic time constant, seconds; the membrane's is twice that.
-        simulation_time: seconds; later input has no effect.
+        simulation_time: seconds; later input has no effect. inf: all input has.
         kernel_initializer: None for uniform in [-1, 1], or as in Keras.
         kernel_regularizer, kernel_constraint: as in Keras.
         **kwargs: of `keras.layers.Layer`: `name`, `trainable` and `dtype`, which must be float32 or float64.
@@ -116,6 +122,8 @@ class MaximumPotential(Potential):
         >>> layer(np.zeros((1, 1, 1))).numpy().tolist()
         [[0.5]]
     """
+
+    endless = True
 
     def __init__(
         self,
