@@ -40,7 +40,7 @@ class _TrainMetric(keras.metrics.MeanMetricWrapper):
         return {"name": self.name, "dtype": self.dtype}
 
 
-class ScoreAccuracy(_TrainMetric):
+class _Accuracy(_TrainMetric):
     """Base: the share of samples whose label has the largest score."""
 
     def scores(self, times: tf.Tensor) -> tf.Tensor:
@@ -55,7 +55,7 @@ class ScoreAccuracy(_TrainMetric):
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
-class CountAccuracy(ScoreAccuracy):
+class CountAccuracy(_Accuracy):
     """Share of samples whose label's neuron fires most.
 
     Shapes: labels `(batch,)`, `(batch, 1)` or one-hot, trains `(batch, classes, K)`, to a scalar, 0 to 1.
@@ -78,7 +78,7 @@ class CountAccuracy(ScoreAccuracy):
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
-class FirstSpikeAccuracy(ScoreAccuracy):
+class FirstSpikeAccuracy(_Accuracy):
     """Share of samples whose label's neuron fires first.
 
     Shapes: labels `(batch,)`, `(batch, 1)` or one-hot, trains `(batch, classes, K)`, to a scalar, 0 to 1.
@@ -101,7 +101,7 @@ class FirstSpikeAccuracy(ScoreAccuracy):
 
 
 @keras.saving.register_keras_serializable(package="ttfs_keras")
-class DecayAccuracy(ScoreAccuracy):
+class DecayAccuracy(_Accuracy):
     """Share of samples whose label's neuron has the largest decay score (see `readout.decay_score`).
 
     Shapes: labels `(batch,)`, `(batch, 1)` or one-hot, trains `(batch, classes, K)`, to a scalar, 0 to 1.
