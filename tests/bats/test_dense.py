@@ -25,6 +25,7 @@ VARIANTS = {
     "single spike": {"max_spikes": 1, "delta_threshold": 0.1},
     "recovery": {"recovery": PeakPotential(0.5), "threshold": 0.5, "min_slope": 0.1},
     "trained constants": {"trainable_tau_s": True, "trainable_threshold": True, "simulation_time": 1.0},
+    "endless": {"simulation_time": math.inf, "recovery": PeakPotential(0.5)},
     "regularized": {
         "activity_regularizer": FiringRate(1.0, 2.0),
         "kernel_constraint": keras.constraints.NonNeg(),
@@ -177,7 +178,7 @@ def test_a_recovery_comes_back_from_a_file(tmp_path):
 
 def test_all_bad_arguments_are_named_at_once():
     wrong = {
-        "units": 0, "tau_s": 0.0, "threshold": math.nan, "delta_threshold": "1", "simulation_time": math.inf,
+        "units": 0, "tau_s": 0.0, "threshold": math.nan, "delta_threshold": "1", "simulation_time": -1.0,
         "max_spikes": 0, "min_slope": -1.0, "trainable_tau_s": "yes", "recovery": 3.0,
     }  # fmt: skip
     with pytest.raises(ValueError) as error:

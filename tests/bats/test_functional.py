@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import tensorflow as tf
 from tests.bats import oracle, problems
 from tests.bats.harness import spike_trains
 from tests.bats.test_oracle import GOLDEN
-from tests.tolerances import FLOAT64
+from tests.tolerances import FLOAT32, FLOAT64
 from ttfs_keras import bats
 
 DENSE, CONVOLUTION = problems.CASES["dense"], problems.CASES["convolution"]
@@ -105,8 +106,41 @@ def test_gradients_reach_times_kernel_and_constants():
 
 
 @pytest.mark.parametrize("function", TRAINS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", FLOAT64), ("float32", FLOAT32)])
+def test_without_an_end_all_spikes_come(function, dtype, tolerance):
+    """As many as until 60 synaptic time constants, more than until 4, and with the same gradients."""
+    problem = DENSE if function is bats.dense else CONVOLUTION
+    early, late = (replace(problem, simulation_time=factor * problem.tau_s) for factor in (4, 60))
+    expected, counts, _ = oracle.spikes(late)
+    assert counts.sum() > oracle.spikes(early)[1].sum()
+    found = {}
+    for simulation_time in (late.simulation_time, math.inf):
+        tensors = late.tensors(dtype) | {"simulation_time": simulation_time}
+        if function is bats.dense:
+            tensors |= {"times": tensors["times"][:, 0, 0], "kernel": tensors["kernel"][0, 0]}
+        with tf.GradientTape() as tape:
+            sources = [tensors[name] for name in problems.DIFFERENTIABLE]
+            tape.watch(sources)
+            times, number = function(**tensors, max_spikes=problem.max_spikes)
+            total = tf.reduce_sum(tf.where(tf.math.is_finite(times), times, 0))
+        np.testing.assert_array_equal(number, counts.reshape(number.shape))
+        np.testing.assert_allclose(times, expected.reshape(times.shape), rtol=tolerance)
+        found[simulation_time] = tape.gradient(total, sources)
+    for limited, endless in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(endless, limited, rtol=tolerance, atol=tolerance * np.abs(limited).max())
+
+
+def test_without_an_end_and_without_input_there_are_no_spikes():
+    for samples in (0, 2):
+        times, counts = bats.dense(
+            np.full((samples, 3, 1), np.inf), np.ones((3, 4)), 0.1, 0.2, simulation_time=math.inf
+        )
+        assert np.isinf(times).all() and not np.any(counts)
+
+
+@pytest.mark.parametrize("function", TRAINS)
 def test_everything_that_cannot_work_is_listed_at_once(function):
-    wrong = {"tau_s": 0.0, "threshold": -1, "delta_threshold": math.nan, "max_spikes": 0, "simulation_time": math.inf}
+    wrong = {"tau_s": 0.0, "threshold": -1, "delta_threshold": math.nan, "max_spikes": 0, "simulation_time": -math.inf}
     with pytest.raises(ValueError) as error:
         function(np.ones((2, 3), "int32"), np.ones((3,), "float32"), **wrong)
     text = str(error.value)

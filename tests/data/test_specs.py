@@ -6,14 +6,14 @@ from ttfs_keras.errors import DataError
 
 
 def test_names_are_the_data_sets_of_the_command_line():
-    assert names() == ("DIGITS", "MNIST", "FMNIST", "EMNIST", "CIFAR10", "CIFAR100")
+    assert names() == ("DIGITS", "YINYANG", "MNIST", "FMNIST", "EMNIST", "CIFAR10", "CIFAR100")
 
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_pixel_lands_in_the_input_range(name, dtype):
     entry = spec(name)
-    pixels = np.arange(17 if name == "DIGITS" else 256, dtype=np.uint8)
+    pixels = np.arange({"DIGITS": 17, "YINYANG": 2}.get(name, 256), dtype=np.uint8)
     x = entry.normalise(pixels, dtype)
     p, q = entry.input_range
     assert x.dtype == dtype

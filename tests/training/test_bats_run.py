@@ -170,6 +170,38 @@ def test_without_testing_the_training_images_are_measured(tmp_path):
     assert (folder / "best_model" / "output_weights.npy").exists()
 
 
+def test_yin_yang_is_chosen_on_its_validation_points_and_drawn(tmp_path):
+    folder, card = trained(
+        tmp_path, model_name="yin_yang", data_name="YINYANG", epochs=1, train_samples=500, test_samples=None, save=True
+    )
+    data, model = load("YINYANG", train_samples=1), keras.saving.load_model(folder / "BATS.keras")
+    accuracies = {}
+    for name in ("validation", "test"):
+        metric = metrics.FirstSpikeAccuracy()
+        metric.update_state(getattr(data, f"y_{name}"), model(getattr(data, f"x_{name}")))
+        accuracies[name] = pytest.approx(float(metric.result()))
+    assert accuracies["validation"] == rows_of(folder)[0]["val_accuracy"] != accuracies["test"]
+    assert accuracies["test"] == card["accuracy"]
+    assert (folder / "plots" / "decisions.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["yin_yang", "maximum_potential"])
+def test_a_decision_map_has_the_answers_of_the_read_out(tmp_path, monkeypatch, name):
+    drawn = []
+    monkeypatch.setattr(plots, "decision_map", lambda *arguments: drawn.append(arguments) or arguments[-1])
+    settings = {"data_name": "YINYANG", "train_samples": 100, "test_samples": 50, "epochs": 1, "save": True}
+    folder, _ = trained(tmp_path, model_name=name, **settings)
+    model = keras.saving.load_model(folder / "BATS.keras")
+    ((answers, points, labels, _),) = drawn
+    x, y = np.meshgrid(*2 * [(np.arange(128) + 0.5) / 128])
+    outputs = np.asarray(model(np.stack([x, y, 1 - x, 1 - y], axis=-1).reshape(-1, 1, 4, 1).astype("float32")))
+    scores = outputs if name == "maximum_potential" else -outputs[..., 0]
+    np.testing.assert_array_equal(answers, scores.argmax(-1).reshape(128, 128))
+    data = load("YINYANG", test_samples=50)
+    np.testing.assert_array_equal(points, data.x_test[:, 0, :2, 0])
+    np.testing.assert_array_equal(labels, data.y_test)
+
+
 def test_the_first_row_is_of_training_alone(tmp_path):
     """At a rate of nothing it has the accuracy on the training images, whatever was measured before."""
     _, card = trained(tmp_path, epochs=0, testing=False)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from ttfs_keras import ConfigurationError
-from ttfs_keras.bats import losses, metrics
+from ttfs_keras.bats import MaximumPotential, losses, metrics
 from ttfs_keras.training.experiments import BATS, experiment
 
 # Section 3 of the reference, row by row: units, theta, K, T, loss, targets, (lr, factor of decay, least lr), epochs,
@@ -42,7 +42,7 @@ ACCURACIES = {"count": metrics.CountAccuracy, "ttfs": metrics.FirstSpikeAccuracy
 
 
 def test_the_table_has_every_experiment():
-    assert {name for name, _ in TABLE} == set(BATS)
+    assert {name for name, _ in TABLE} | {"yin_yang", "yin_yang_multi", "maximum_potential"} == set(BATS)
 
 
 @pytest.mark.parametrize("key", TABLE, ids="-".join)
@@ -61,7 +61,7 @@ def test_networks_and_settings_are_the_tables(key):
     for layer in layers:
         weights = np.asarray(layer.kernel)
         assert low <= weights.min() < low + 0.05 and high - 0.05 < weights.max() <= high
-    schedule = found.schedule(found.lr, 7)
+    schedule = found.schedule(found.lr, 7, found.epochs)
     assert (found.lr, schedule.factor, schedule.minimum) == row["lr"]
     assert schedule.initial == found.lr and schedule.every == 70  # the steps of ten epochs
     assert (found.epochs, found.batch_size, found.test_batch_size) == (row["epochs"], *row["batch"])
@@ -89,7 +89,9 @@ def test_every_experiment_trains_a_step_and_is_saved(name, dtype, tmp_path):
     assert found is BATS[name]
     keras.utils.set_random_seed(0)
     model = found.network((14, 14, 1) if name != "conv" else (18, 18, 1), 3, dtype=dtype, recovery=found.recovery)
-    model.compile(keras.optimizers.Adam(found.lr), found.loss(dtype), metrics=[found.accuracy()])
+    model.compile(
+        keras.optimizers.Adam(found.lr), found.loss(dtype), metrics=[found.accuracy() if found.accuracy else "accuracy"]
+    )
     images = np.random.default_rng(0).uniform(size=(4, *model.input_shape[1:]))
     history = model.fit(images, np.arange(4) % 3, verbose=0).history
     assert np.isfinite(history["loss"]).all() and 0 <= history["accuracy"][0] <= 1
@@ -98,6 +100,36 @@ def test_every_experiment_trains_a_step_and_is_saved(name, dtype, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images), model(images))
     assert model.output.dtype == dtype
+
+
+@pytest.mark.parametrize(("name", "spikes"), [("yin_yang", 1), ("yin_yang_multi", 10)])
+def test_yin_yang(name, spikes):
+    found = experiment("BATS", name, "YINYANG")
+    assert (found.batch_size, found.lr, found.recovery) == (50, 0.005, 1.0)
+    schedule = found.schedule(found.lr, 100, found.epochs)
+    rates = [float(schedule(100 * found.epochs * share)) for share in (0, 0.5, 1)]
+    assert rates == pytest.approx([0.005, 0.0025, 0])
+    model = found.network((1, 4, 1), 3, recovery=found.recovery)
+    hidden, output = model.get_layer("hidden_1"), model.get_layer("output")
+    assert (hidden.kernel.shape, output.kernel.shape) == ((4 + 1, 120), (120, 3))
+    assert (hidden.recovery.strength, output.recovery.strength) == (0.01, 1.0)
+    points = np.array([0.25, 0.5, 0.75, 1.0]).reshape(1, 1, 4, 1)
+    trains = keras.Model(model.input, model.get_layer("bias").output)(points)
+    np.testing.assert_allclose(trains[0, :, 0], [0.195, 0.13, 0.065, 0, 0], rtol=1e-6)
+    assert model.output_shape == (None, 3, spikes) and hidden.max_spikes == spikes
+    for layer in (hidden, output):
+        assert (layer.threshold, layer.simulation_time) == (0.13, 0.6) and layer.min_slope > 0
+    loss = found.loss("float32")
+    assert type(loss) is losses.TTFSSoftmaxCrossEntropy and loss.silent_time == 0.6
+    assert type(found.accuracy()) is metrics.FirstSpikeAccuracy
+
+
+def test_maximum_potential():
+    found = experiment("BATS", "maximum_potential", "MNIST")
+    model = found.network((28, 28, 1), 10, recovery=found.recovery)
+    assert [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")] == [(784, 800), (800, 10)]
+    assert type(model.layers[-1]) is MaximumPotential and model.output_shape == (None, 10)
+    assert found.loss("float32").from_logits and found.accuracy is None and found.recovery is None
 
 
 @pytest.mark.parametrize("name", ["FC2", "count", "", "train_decay_eval_ttfs", "spike_counter", "myconv"])
@@ -114,7 +146,7 @@ def test_a_longer_name_wins():
 def first_optimizer(model_name, rate=None):
     """Return (experiment, optimizer) of a ReLU network at a rate or, by default, its own."""
     found = experiment("ReLU", model_name, "MNIST")
-    return found, found.optimizer(found.schedule(rate or found.lr, 100))
+    return found, found.optimizer(found.schedule(rate or found.lr, 100, found.epochs))
 
 
 @pytest.mark.parametrize("name", ["FC2", "FC2_BN", "VGG_BN", "vgg_bn", "VGG_x_BN", "custom", "custom_BN", "ResNet9_BN"])
@@ -152,7 +184,7 @@ def test_a_custom_network_is_only_loaded():
 def test_directly_trained_networks(name):
     found = experiment("STBP", name, "MNIST")
     assert (found.lr, found.epochs, found.batch_size, found.patience) == (0.001, 11, 64, 7)
-    schedule = found.schedule(0.001, 5)
+    schedule = found.schedule(0.001, 5, found.epochs)
     assert [float(schedule(step)) for step in (49, 50)] == pytest.approx([1e-3, 1e-4])
     assert type(found.optimizer(schedule)) is keras.optimizers.Adam
     assert found.loss("float32").from_logits

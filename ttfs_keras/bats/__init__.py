@@ -12,6 +12,7 @@ from ttfs_keras.bats.encoder import LatencyEncoder
 from ttfs_keras.bats.functional import conv2d, dense
 from ttfs_keras.bats.merging import ConcatenateSpikes, FlattenSpikes, MergeSpikes
 from ttfs_keras.bats.pooling import SpikePooling2D
+from ttfs_keras.bats.potentials import LeakyIntegrator, MaximumPotential
 from ttfs_keras.bats.rates import FiringRate
 from ttfs_keras.bats.recovery import PeakPotential
 from ttfs_keras.bats.scaling import SynapticScaling
@@ -26,6 +27,8 @@ __all__ = [
     "FiringRate",
     "FlattenSpikes",
     "LatencyEncoder",
+    "LeakyIntegrator",
+    "MaximumPotential",
     "MergeSpikes",
     "PeakPotential",
     "SpikePooling2D",

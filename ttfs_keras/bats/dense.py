@@ -29,7 +29,7 @@ class BATSDense(MultiSpikeLayer):
         threshold: potential at which a neuron spikes, in the unit of the weights.
         delta_threshold: by how much a spike lowers the potential; None: by the threshold.
         max_spikes: how many spikes a train can hold; 1 is the single-spike model.
-        simulation_time: seconds; no spike comes later.
+        simulation_time: seconds; no spike comes later. inf: to the last spike.
         kernel_initializer: None for uniform in [-1, 1], or as in Keras.
         kernel_regularizer, kernel_constraint: as in Keras.
         activity_regularizer: a function of the output trains, such as `bats.FiringRate`.

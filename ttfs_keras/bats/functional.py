@@ -1,5 +1,6 @@
 """Multi-spike layers as functions of spike trains and kernels."""
 
+import math
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -9,6 +10,7 @@ from ttfs_keras import arguments, ops
 __all__ = ["conv2d", "dense"]
 
 Constant: TypeAlias = float | tf.Tensor
+LONG = 100.0  # time constants
 
 
 def dense(
@@ -30,7 +32,7 @@ def dense(
         threshold: potential at which a neuron spikes, in the unit of the weights.
         delta_threshold: by how much a spike lowers the potential; None: by the threshold.
         max_spikes: how many spikes a train can hold.
-        simulation_time: seconds; no spike comes later.
+        simulation_time: seconds; no spike comes later. inf: to the last spike.
         min_slope: lower bound of du/dt at a spike in the gradient; 0: none.
 
     Returns:
@@ -113,7 +115,7 @@ def peaks(times: tf.Tensor, kernel: tf.Tensor, tau_s: Constant, simulation_time:
 
     Shapes: `times` and `kernel` as those of `dense` or `conv2d`, to `(batch, ..., neurons)`.
     """
-    tau_s, simulation_time = (_scalar(value, times.dtype) for value in (tau_s, simulation_time))
+    tau_s, simulation_time = _scalar(tau_s, times.dtype), end(simulation_time, times, tau_s)
     image, filters = _as_image(times, kernel)
     found, _ = ops.peaks(image, filters, tau_s, simulation_time)
     return _from_image(kernel.shape.rank - 1, found)[0]
@@ -173,10 +175,26 @@ def check(
     }
     for name, value in constants.items():
         if not tf.is_tensor(value):  # tensors are checked by the op, when their values are known
-            expect(arguments.positive(value), f"{name} to be a positive, finite number or a tensor", repr(value))
+            unlimited = name == "simulation_time" and value == math.inf
+            number = "a positive, finite number" if name != "simulation_time" else "a positive number"
+            expect(arguments.positive(value) or unlimited, f"{name} to be {number} or a tensor", repr(value))
     if problems:
         raise ValueError("This BATS layer cannot work:\n  " + "\n  ".join(problems))
+    constants["simulation_time"] = end(simulation_time, times, tau_s)
     return {name: _scalar(value, times.dtype) for name, value in constants.items()}
+
+
+def end(simulation_time: Constant, times: tf.Tensor, tau_s: Constant) -> tf.Tensor:
+    """Return the end of the simulation as a scalar tensor; for inf a time after which no neuron can spike.
+
+    After the last input u falls below any threshold for good: u(t) = theta then has no solution later than
+    tau_s ln(v tau/theta) (`ttfs_keras.ops`: E* <= 2a/b <= sqrt(a/c)), which is below 100 tau_s for v tau < e^100 theta.
+    """
+    if tf.is_tensor(simulation_time) or simulation_time != math.inf:
+        return _scalar(simulation_time, times.dtype)
+    last = tf.reduce_max(tf.where(tf.math.is_finite(times), times, 0))
+    # Not below 0, and what reduces nothing is the lowest number.
+    return tf.maximum(tf.stop_gradient(last), 0) + LONG * tf.stop_gradient(tf.reduce_max(_scalar(tau_s, times.dtype)))
 
 
 def _scalar(value: Constant, dtype: tf.DType) -> tf.Tensor:

@@ -66,7 +66,8 @@ class MultiSpikeLayer(SpikeTrains, SpikeTrainLayer):
         problems = list(found)
         for name in (*CONSTANTS, "simulation_time"):
             value = getattr(self, name)
-            if not arguments.positive(value):
+            unlimited = name == "simulation_time" and value == float("inf")
+            if not (arguments.positive(value) or unlimited):
                 problems.append(f"{name}: expected a positive number. Received: {value!r}")
         if not arguments.count(self.max_spikes):
             problems.append(f"max_spikes: expected an int of at least 1. Received: {self.max_spikes!r}")

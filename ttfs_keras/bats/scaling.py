@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from ttfs_keras import arguments
-from ttfs_keras.bats.weights import layers
+from ttfs_keras.bats.multi_spike import MultiSpikeLayer
+from ttfs_keras.network.graph import layers_of
 
 __all__ = ["SynapticScaling"]
 
@@ -49,6 +50,6 @@ class SynapticScaling(keras.callbacks.Callback):
         if not self.due:
             return
         self.due = False
-        for layer in layers(self.model):
+        for layer in layers_of(self.model, MultiSpikeLayer):
             silent = tf.reduce_all(tf.reshape(layer.monitor.silent(), (-1, layer.kernel.shape[-1])), axis=0)
             layer.kernel.assign_add(self.rate * tf.cast(silent, layer.kernel.dtype) * tf.abs(layer.kernel))

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from ttfs_keras.bats.multi_spike import MultiSpikeLayer
+from ttfs_keras.bats.potentials import Potential
 from ttfs_keras.errors import WeightsError
 from ttfs_keras.files.atomic import replacing
 from ttfs_keras.network.graph import layers_of
@@ -13,9 +14,9 @@ from ttfs_keras.network.graph import layers_of
 __all__ = ["layers", "load_weights", "save_weights"]
 
 
-def layers(model: keras.Model) -> list[MultiSpikeLayer]:
-    """Return the multi-spike layers of a model and of its nested models."""
-    return layers_of(model, MultiSpikeLayer)
+def layers(model: keras.Model) -> list[MultiSpikeLayer | Potential]:
+    """Return the multi-spike layers of a model and of its nested models, read-outs of potentials among them."""
+    return layers_of(model, (MultiSpikeLayer, Potential))
 
 
 def save_weights(model: keras.Model, folder: str | Path) -> None:
@@ -91,7 +92,7 @@ def load_weights(model: keras.Model, folder: str | Path) -> None:
         variable.assign(kernel)
 
 
-def _files(model: keras.Model, folder: str | Path) -> dict[Path, MultiSpikeLayer]:
+def _files(model: keras.Model, folder: str | Path) -> dict[Path, MultiSpikeLayer | Potential]:
     found = layers(model)
     names = [layer.name for layer in found]
     if shared := sorted({name for name in names if names.count(name) > 1}):

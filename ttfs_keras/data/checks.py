@@ -8,12 +8,17 @@ from ttfs_keras.errors import DataError
 
 
 class Splits(NamedTuple):
-    """Pixels (n, height, width, channels) in 0..255 and labels (n,) int64 of the training and the test part."""
+    """Pixels (n, height, width, channels) in 0..255 and labels (n,) int64 of the training and the test part.
+
+    Where a data set comes with validation images, those too.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
 
 
 def images(array: np.ndarray, image_shape: tuple[int, int, int], where: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ttfs_keras.data import digits, sources
+from ttfs_keras.data import digits, sources, yin_yang
 from ttfs_keras.data.specs import spec
 from ttfs_keras.errors import DataError
 
@@ -21,7 +21,8 @@ class Dataset:
         classes: number of classes.
         input_range: (p, q), the interval of the normalised values.
         image_shape: (height, width, channels).
-        source: where it was found: "embedded", a path, or the tensorflow_datasets name.
+        source: where it was found: "embedded", "generated", a path, or the tensorflow_datasets name.
+        x_validation, y_validation: as the test part, of a data set that comes with validation images, else None.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Dataset:
     input_range: tuple[float, float]
     image_shape: tuple[int, int, int]
     source: str
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+
+
+# What needs no files.
+_OWN = {"DIGITS": (digits.read, "embedded"), "YINYANG": (yin_yang.read, "generated")}
 
 
 def load(
@@ -44,8 +51,8 @@ def load(
 ) -> Dataset:
     """Return the data set `name` from the first place that has it.
 
-    DIGITS is embedded. The others come from `data_dir`, the Keras cache, the folder of Debian's package, or
-    tensorflow_datasets, which downloads. EMNIST is the balanced split, turned upright.
+    DIGITS is embedded, YINYANG generated. The others come from `data_dir`, the Keras cache, the folder of Debian's
+    package, or tensorflow_datasets, which downloads. EMNIST is the balanced split, turned upright.
 
     Args:
         name: one of `names()`.
@@ -79,7 +86,11 @@ def load(
             raise DataError(f"Expected {argument} to be an integer of at least 1. Received: {argument}={count!r}.")
     # Without this check a mistyped folder would go unnoticed where the data set needs none.
     sources.require_folder(data_dir)
-    splits, source = (digits.read(), "embedded") if name == "DIGITS" else sources.find(entry, data_dir)
+    if name in _OWN:
+        read, source = _OWN[name]
+        splits = read()
+    else:
+        splits, source = sources.find(entry, data_dir)
     for argument, count, y in (
         ("train_samples", train_samples, splits.y_train),
         ("test_samples", test_samples, splits.y_test),
@@ -99,4 +110,6 @@ def load(
         input_range=entry.input_range,
         image_shape=entry.image_shape,
         source=source,
+        x_validation=None if splits.x_validation is None else entry.normalise(splits.x_validation, floating),
+        y_validation=splits.y_validation,
     )

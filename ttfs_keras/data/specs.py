@@ -49,7 +49,7 @@ class DatasetSpec:
         image_shape: (height, width, channels).
         classes: number of classes; labels are 0..classes-1.
         input_range: (p, q), the interval a normalised value lies in; the encoder maps it to [0, 1].
-        mean, std: normalised value = (pixel - mean) / std, pixels as stored (0..255, DIGITS 0..16).
+        mean, std: normalised value = (pixel - mean) / std, pixels as stored (0..255, DIGITS 0..16, YINYANG 0..1).
         tfds_name: name in tensorflow_datasets, "" where there is none.
         idx, cifar: the file layouts it is distributed in.
         keras_cache: its file or folder below Keras's `datasets` folder, "" where Keras has none that is read.
@@ -91,6 +91,7 @@ class DatasetSpec:
 # CIFAR's constants are those of github.com/geifmany/cifar-vgg, whose weights are converted; they hold for all channels.
 _SPECS = (
     DatasetSpec("DIGITS", (28, 28, 1), 10, (0.0, 1.0), 0.0, 16.0),
+    DatasetSpec("YINYANG", (1, 4, 1), 3, (0.0, 1.0), 0.0, 1.0),
     DatasetSpec(
         "MNIST",
         (28, 28, 1),

@@ -1,6 +1,7 @@
 """Figures of a run folder, drawn from plain numbers: no model and no TensorFlow object comes in here."""
 
 from ttfs_keras.plots.count_map import count_map
+from ttfs_keras.plots.decision_map import decision_map
 from ttfs_keras.plots.heat_map import heat_map
 from ttfs_keras.plots.layer_errors import layer_errors
 from ttfs_keras.plots.monitor import monitor
@@ -13,6 +14,7 @@ from ttfs_keras.plots.training_curves import training_curves
 
 __all__ = [
     "count_map",
+    "decision_map",
     "heat_map",
     "layer_errors",
     "monitor",

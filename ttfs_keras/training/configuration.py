@@ -50,7 +50,9 @@ class Configuration:
         f"--load). STBP: ResNet9 or ResNet19. BATS: {', '.join(BATS)}. Examples: VGG_BN_example, FC2_example_train",
     )
     data_name: str = _flag(
-        "DIGITS", "data set; DIGITS comes with the package, the others are read or downloaded", values=names()
+        "DIGITS",
+        "data set; DIGITS comes with the package, YINYANG is generated, the others are read or downloaded",
+        values=names(),
     )
     data_dir: str | None = _flag(
         None, "folder with the data set's files; default: the usual folders are searched, then it is downloaded"

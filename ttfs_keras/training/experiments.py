@@ -29,20 +29,25 @@ def _cross_entropy(dtype: str) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _constant(lr: float, steps_per_epoch: int) -> Rate:
+def _constant(lr: float, steps_per_epoch: int, epochs: int) -> Rate:
     return lr
 
 
-def _exponential(lr: float, steps_per_epoch: int) -> Rate:
+def _exponential(lr: float, steps_per_epoch: int, epochs: int) -> Rate:
     return keras.optimizers.schedules.ExponentialDecay(lr, decay_steps=5000, decay_rate=0.9)
 
 
-def _bats_decay(lr: float, steps_per_epoch: int, factor: float = 1.0, minimum: float = 0.0) -> Rate:
+def cosine(lr: float, steps_per_epoch: int, epochs: int) -> Rate:
+    """Return the rate that falls along half a cosine to 0 at the last step."""
+    return keras.optimizers.schedules.CosineDecay(lr, max(1, steps_per_epoch * epochs))
+
+
+def _bats_decay(lr: float, steps_per_epoch: int, epochs: int, factor: float = 1.0, minimum: float = 0.0) -> Rate:
     return StepDecay(lr, factor, BATS_DECAY_EPOCHS * steps_per_epoch, minimum)
 
 
-def _after_epochs(lr: float, steps_per_epoch: int, epochs: tuple[int, ...] = (10,)) -> Rate:
-    return StepsDecay(lr, 0.1, [epoch * steps_per_epoch for epoch in epochs])
+def _after_epochs(lr: float, steps_per_epoch: int, epochs: int, drops: tuple[int, ...] = (10,)) -> Rate:
+    return StepsDecay(lr, 0.1, [epoch * steps_per_epoch for epoch in drops])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Experiment:
             of network has besides.
         lr: learning rate of the first step.
         epochs, batch_size: of training.
-        schedule: function of (lr, training steps an epoch) that returns a rate or Keras's schedule of rates.
+        schedule: function of (lr, training steps an epoch, epochs) that returns a rate or Keras's schedule of rates.
         optimizer: function of such a rate that returns the optimizer.
         loss: function of a dtype that returns the loss.
         metrics: functions without arguments that return the metrics of training beside accuracy.
@@ -123,9 +128,9 @@ def _spike_count(dtype: str, label: float = 15.0, others: float = 3.0) -> keras.
     return SpikeCount(label, others, dtype=dtype)
 
 
-def _first_spikes(dtype: str, simulation_time: float = 1.0) -> keras.losses.Loss:
+def _first_spikes(dtype: str, simulation_time: float = 1.0, tau: float = TAU_SOFTMAX) -> keras.losses.Loss:
     # A silent label then costs what a spike at the very end would; else it would cost nothing and stay silent.
-    return TTFSSoftmaxCrossEntropy(TAU_SOFTMAX, silent_time=simulation_time, dtype=dtype)
+    return TTFSSoftmaxCrossEntropy(tau, silent_time=simulation_time, dtype=dtype)
 
 
 def _decay(dtype: str) -> keras.losses.Loss:
@@ -145,6 +150,10 @@ _SINGLE_SPIKE = dataclasses.replace(
 _MULTI_SPIKE_TTFS = dataclasses.replace(
     _SINGLE_SPIKE, network=functools.partial(bats.bats_model, bats.MULTI_SPIKE_TTFS)
 )
+_YIN_YANG = dataclasses.replace(
+    _SINGLE_SPIKE, network=functools.partial(bats.bats_model, bats.YIN_YANG), lr=0.005, epochs=150, schedule=cosine,
+    loss=functools.partial(_first_spikes, simulation_time=bats.YIN_YANG.simulation_time, tau=0.013),
+)  # fmt: skip
 _HALVED = functools.partial(_bats_decay, factor=0.5, minimum=1e-4)
 
 BATS = {
@@ -153,6 +162,14 @@ BATS = {
     "conv": dataclasses.replace(
         _SPIKE_COUNT, network=functools.partial(bats.bats_model, bats.CONV), batch_size=20, test_batch_size=50,
         schedule=_HALVED, loss=functools.partial(_spike_count, label=30.0), elastic=True,
+    ),
+    "maximum_potential": dataclasses.replace(
+        _SPIKE_COUNT, network=functools.partial(bats.bats_model, bats.MAXIMUM_POTENTIAL), loss=_cross_entropy,
+        accuracy=None, metrics=(), recovery=None,
+    ),
+    "yin_yang": _YIN_YANG,
+    "yin_yang_multi": dataclasses.replace(
+        _YIN_YANG, network=functools.partial(bats.bats_model, bats.YIN_YANG_MULTI)
     ),
     "train_count_eval_count": _SPIKE_COUNT,
     "train_count_eval_ttfs": dataclasses.replace(_SPIKE_COUNT, accuracy=_FIRST_SPIKE),

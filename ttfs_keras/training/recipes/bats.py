@@ -30,7 +30,7 @@ class BATSRecipe(Recipe):
     def __init__(self, configuration: Configuration, data: Dataset):
         super().__init__(configuration, data)
         c = configuration
-        self.best = "val_accuracy" if c.testing else "accuracy"
+        self.best = "val_accuracy" if self.validation() else "accuracy"
         path = c.load_path
         if path is not None and path.suffix == ".keras":
             self.model = load_keras(path, data, c.dtype)
@@ -53,10 +53,14 @@ class BATSRecipe(Recipe):
         return augmented(found, elastic, c.seed, first_epoch * self.steps_per_epoch)
 
     def validation(self) -> tuple[np.ndarray, np.ndarray, int] | None:
-        """Return the test images: the reference tests after each epoch and keeps the best weights by that."""
-        if not self.configuration.testing:
-            return None
-        return self.data.x_test, self.data.y_test, self.experiment.test_batch_size or self.batch_size
+        """Return the validation images, or the test images where a data set has no others.
+
+        The reference tests after each epoch and keeps the best weights by that.
+        """
+        data, size = self.data, self.experiment.test_batch_size or self.batch_size
+        if data.x_validation is not None and data.y_validation is not None:
+            return data.x_validation, data.y_validation, size
+        return (data.x_test, data.y_test, size) if self.configuration.testing else None
 
     def callbacks(self, folder: RunFolder) -> list[keras.callbacks.Callback]:
         """Draw the spikes of the first test image after each epoch; scale synapses, if asked for."""

@@ -13,6 +13,8 @@ from ttfs_keras.training.configuration import Configuration
 from ttfs_keras.training.experiments import Rate
 from ttfs_keras.training.folder import RunFolder
 
+PLANE = 128  # points of a decision map in either direction
+
 
 class Recipe:
     """A network and how to train, measure and draw it; each kind of network overrides what differs.
@@ -54,7 +56,7 @@ class Recipe:
 
     def rate(self) -> Rate:
         """Return the learning rate or its schedule."""
-        return self.experiment.schedule(self.lr, self.steps_per_epoch)
+        return self.experiment.schedule(self.lr, self.steps_per_epoch, self.epochs)
 
     def optimizer(self) -> keras.optimizers.Optimizer:
         """Return the experiment's optimizer."""
@@ -95,8 +97,24 @@ class Recipe:
         """Write what `metrics.csv`, whose rows are given, and the model do not hold."""
 
     def plot(self, folder: RunFolder, card: MetricCard, rows: list[dict[str, float]]) -> list[Any]:
-        """Draw the run's plots into the run folder and return their paths; here the training curves."""
-        if not rows:
-            return []
-        metrics = {name: [row[name] for row in rows] for name in rows[0]}
-        return [plots.training_curves(metrics, folder / "plots" / "training_curves.png")]
+        """Draw the run's plots into the run folder and return their paths; here curves and decisions over a plane."""
+        drawn = []
+        if rows:
+            metrics = {name: [row[name] for row in rows] for name in rows[0]}
+            drawn.append(plots.training_curves(metrics, folder / "plots" / "training_curves.png"))
+        if self.data.name == "YINYANG":
+            drawn.append(self._decisions(folder))
+        return drawn
+
+    def _decisions(self, folder: RunFolder) -> Any:
+        """Draw the answers over the unit square, with the test points."""
+        ticks = (np.arange(PLANE) + 0.5) / PLANE
+        points = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+        values = np.concatenate([points, 1 - points], axis=1).reshape(-1, *self.data.image_shape)
+        outputs = self.model.predict(values.astype(self.configuration.dtype), PLANE, verbose=0)
+        scores = getattr(
+            self.accuracy, "scores", np.asarray
+        )  # the largest output is the answer where there is no metric
+        answers = np.argmax(scores(outputs), axis=-1).reshape(PLANE, PLANE)
+        x, y = self.data.x_test, self.data.y_test
+        return plots.decision_map(answers, x[:, 0, :2, 0], y, folder / "plots" / "decisions.png")

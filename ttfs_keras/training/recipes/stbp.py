@@ -16,7 +16,7 @@ from ttfs_keras.metrics.card import MetricCard, metric_card
 from ttfs_keras.network.graph import layers_of
 from ttfs_keras.stbp.reestimate import unsettled
 from ttfs_keras.training.configuration import Configuration
-from ttfs_keras.training.experiments import Rate
+from ttfs_keras.training.experiments import Rate, cosine
 from ttfs_keras.training.folder import RunFolder
 from ttfs_keras.training.recipes.recipe import Recipe
 from ttfs_keras.training.sources import load_keras
@@ -60,8 +60,8 @@ class STBPRecipe(Recipe):
     def rate(self) -> Rate:
         """Return the rate along a cosine, or its drops after given epochs."""
         if self.configuration.lr_schedule == "cosine":
-            return keras.optimizers.schedules.CosineDecay(self.lr, self.epochs * self.steps_per_epoch)
-        return self.experiment.schedule(self.lr, self.steps_per_epoch, self.configuration.drop_epochs)
+            return cosine(self.lr, self.steps_per_epoch, self.epochs)
+        return self.experiment.schedule(self.lr, self.steps_per_epoch, self.epochs, self.configuration.drop_epochs)
 
     def batches(self, first_epoch: int) -> tf.data.Dataset:
         """Shift and flip the images as asked."""
