@@ -1,5 +1,4 @@
 import json
-import logging
 import subprocess
 import sys
 
@@ -159,7 +158,8 @@ def test_two_replicas_have_the_statistics_and_the_training_of_one(replicas, case
 
 
 def warnings_in(caplog):
-    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    """Return what the package warned of; TensorFlow warns of its own, depending on what ran before."""
+    return [record.getMessage() for record in caplog.records if record.name == "ttfs_keras"]
 
 
 def test_an_evaluation_before_any_training_step_is_warned_of(caplog):
@@ -169,14 +169,14 @@ def test_an_evaluation_before_any_training_step_is_warned_of(caplog):
     x = values(SHAPES[0], "float32")
     with pytest.raises(ValueError, match="no training step in norm"):
         stbp.check_trained(model)
-    assert not caplog.records
+    assert not warnings_in(caplog)
     model.predict(x, verbose=0)
     assert warnings_in(caplog) == ["norm: evaluated with statistics that no training step has made"]
     caplog.clear()
     model.fit(x, x, verbose=0)
     model.evaluate(x, x, verbose=0)
     stbp.check_trained(model)
-    assert not caplog.records
+    assert not warnings_in(caplog)
 
 
 def test_a_loaded_model_remembers_its_training_steps(tmp_path, caplog):
@@ -187,7 +187,7 @@ def test_a_loaded_model_remembers_its_training_steps(tmp_path, caplog):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     stbp.check_trained(keras.Sequential([keras.Input((3, 5)), loaded]))
     loaded.predict(values(SHAPES[0], "float32"), verbose=0)
-    assert not caplog.records
+    assert not warnings_in(caplog)
 
 
 @pytest.mark.parametrize(

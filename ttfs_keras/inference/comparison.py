@@ -28,6 +28,7 @@ def comparison(snn: keras.Model, source: keras.Model | None, x: Any) -> dict[str
         ValueError: x does not fit the network, or weights are not finite.
 
     Example:
+        >>> from ttfs_keras.inference.comparison import comparison
         >>> relu = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2)])
         >>> x = np.random.default_rng(0).uniform(size=(1, 8))
         >>> found = comparison(tk.convert(relu, x), relu, x)
