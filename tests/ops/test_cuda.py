@@ -63,6 +63,7 @@ def test_cpu_and_cuda_kernels_agree(tmp_path, flag):
     assert re.match(r"\d+ layers, .* values agree", last)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_kernels_keep_to_their_memory(tmp_path):
     empty = tmp_path / "empty.cc"

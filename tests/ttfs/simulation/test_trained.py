@@ -46,7 +46,8 @@ def test_fc2_on_a_thousand_images(digits):
     check(source, digits.x_train[:1000], digits.x_train)
 
 
-@pytest.mark.parametrize("name", [pytest.param("VGG", marks=pytest.mark.slow), "VGG_BN"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["VGG", "VGG_BN"])
 def test_vgg16_on_digits(digits, name):
     keras.utils.set_random_seed(0)
     source = relu_model(name, (28, 28, 1), 10, dtype="float64")
