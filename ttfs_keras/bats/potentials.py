@@ -125,19 +125,8 @@ class MaximumPotential(Potential):
 
     endless = True
 
-    def __init__(
-        self,
-        units: int,
-        tau_s: float = 0.13,
-        simulation_time: float = 0.2,
-        kernel_initializer: Any = None,
-        kernel_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        **kwargs: Any,
-    ):
-        super().__init__(
-            units, tau_s, simulation_time, kernel_initializer, kernel_regularizer, kernel_constraint, **kwargs
-        )
+    def build(self, input_shape):
+        super().build(input_shape)
         self.supports_jit = False  # XLA cannot compile a custom op
 
     def potentials(self, times, kernel):

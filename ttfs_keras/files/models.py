@@ -14,9 +14,7 @@ def save_model(model: keras.Model, path: str | Path) -> None:
     Raises:
         OSError: the file cannot be written; it is then what it was before.
     """
-    file = _Memory(path)
-    model.save(file)
-    _write(file, path)
+    _save(model.save, path)
 
 
 def save_weights(model: keras.Model, path: str | Path) -> None:
@@ -25,9 +23,7 @@ def save_weights(model: keras.Model, path: str | Path) -> None:
     Raises:
         OSError: the file cannot be written; it is then what it was before.
     """
-    file = _Memory(path)
-    model.save_weights(file)
-    _write(file, path)
+    _save(model.save_weights, path)
 
 
 class _Memory(io.BytesIO):
@@ -44,6 +40,8 @@ class _Memory(io.BytesIO):
         return self._path
 
 
-def _write(file, path):
+def _save(write, path):
+    file = _Memory(path)
+    write(file)
     with replacing(path) as temporary:
         temporary.write_bytes(file.getbuffer())
